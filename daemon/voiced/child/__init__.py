@@ -1,0 +1,1 @@
+"""What runs below the link: the programs of workers and of the scribe."""

@@ -1,0 +1,1 @@
+"""The drop folder: texts put into it become jobs."""

@@ -1,0 +1,1 @@
+"""Jobs: values, the store, the queue, the files."""

@@ -1,0 +1,94 @@
+"""The segment plan: which piece of a text is spoken when, as values and as a file.
+
+A plan is computed once, before a job is accepted, by `voiced.text.plan`, and never again: retry, resume and device
+switch read it. Every character of the text belongs to exactly one segment.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgpack
+
+PLAN_FORMAT = 1
+
+
+class Break(IntEnum):
+    """What follows a segment, and so how long the pause is."""
+
+    NONE = 0
+    """A forced cut inside a sentence: no pause."""
+    CLAUSE = 1
+    SENTENCE = 2
+    PARAGRAPH = 3
+    CHAPTER = 4
+    END = 5
+    """The end of the text: no pause."""
+
+
+class Segment(NamedTuple):
+    """A piece of text synthesised at once."""
+
+    start: int
+    """First character (code point) of the text."""
+    end: int
+    """One past the last character."""
+    byte_start: int
+    """The same places in the UTF-8 text file."""
+    byte_end: int
+    language: str
+    """BCP 47 tag."""
+    after: Break
+    chapter: int = 0
+    spoken: str | None = None
+    """What the engine is given; None = the text itself. Empty = nothing to say (white space)."""
+
+
+class Plan(NamedTuple):
+    """All segments of a text, in its order."""
+
+    chars: int
+    language: str
+    """The language of most of it."""
+    segments: tuple[Segment, ...]
+    chapters: tuple[str, ...] = ()
+    """Titles; empty where the text has none."""
+
+
+class PlanDamaged(ValueError):
+    """The bytes are not a plan of this format."""
+
+
+def pack_plan(plan: Plan) -> bytes:
+    """Return the plan as bytes."""
+    rows = [[*segment[:5], int(segment.after), *segment[6:]] for segment in plan.segments]
+    packed: bytes = msgpack.packb([PLAN_FORMAT, plan.chars, plan.language, rows, list(plan.chapters)])
+    return packed
+
+
+def unpack_plan(data: bytes) -> Plan:
+    """Return the plan in `data`.
+
+    Raises:
+        PlanDamaged: If the bytes are no plan, or the segments do not cover the text.
+    """
+    try:
+        version, chars, language, rows, chapters = msgpack.unpackb(data)
+        if version != PLAN_FORMAT:
+            raise PlanDamaged(f"format {version}, this version reads {PLAN_FORMAT}")
+        segments = tuple(Segment(*row[:5], Break(row[5]), *row[6:]) for row in rows)
+    except (ValueError, TypeError, IndexError) as error:
+        raise PlanDamaged(str(error)) from error
+    plan = Plan(chars, language, segments, tuple(chapters))
+    if not covers(plan):
+        raise PlanDamaged("the segments do not cover the text")
+    return plan
+
+
+def covers(plan: Plan) -> bool:
+    """Return whether every character of the text belongs to exactly one segment, in order."""
+    place = 0
+    for segment in plan.segments:
+        if segment.start != place or segment.end <= place:
+            return False
+        place = segment.end
+    return place == plan.chars

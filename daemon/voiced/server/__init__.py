@@ -1,0 +1,1 @@
+"""The sockets: who may speak, what was said, what is answered. No domain rule."""

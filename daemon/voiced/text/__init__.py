@@ -1,0 +1,1 @@
+"""Texts: documents to characters, languages, the segment plan. Runs in the scribe."""

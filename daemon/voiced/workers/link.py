@@ -1,0 +1,138 @@
+"""The frames between the daemon and its children: one socketpair each, length-prefixed msgpack.
+
+A frame is two little-endian 32-bit lengths, a msgpack map, and a payload (audio or text). Both ends are this
+program; the bounds are there so that a child gone mad costs itself, not the daemon. This module is imported by
+the leanest child, so it imports msgpack and nothing else.
+
+What travels, by the key `type`. To a child that speaks:
+
+- `load`: engine, model, folder, device, precision, threads, options; always first
+- `speak`: task, voice, language, speed, pitch, volume, seed, is_stream, segments = [{index, text, language}]
+- `cancel`: task
+- `ping`: n
+- `end`: finish nothing, go
+
+From it:
+
+- `ready`: sample_rate_hz, slots, languages, voices = [{voice, name, language, languages, gender}], can_cancel,
+  is_repeatable, max_batch; once, after `load`
+- `refused`: code, message; the model cannot be loaded, the child goes
+- `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
+- `spoken`: task, index, samples, words, missed; after the last audio of a segment
+- `done`: task; after the last segment of a task
+- `failed`: task, code, message; the task ended, the child lives
+- `cancelled`: task
+- `pong`: n, rss_bytes
+
+To the scribe: `load`, `prepare`, `finish`, `cancel`, `ping`, `end`; from it `ready`, `prepared`, `finished`,
+`progress`, `failed`, `pong`. Their fields stand in `voiced.child.scribe`.
+"""
+
+import socket
+
+import msgpack
+
+Fields = dict[str, object]
+
+MAX_HEADER_BYTES = 4 << 20
+MAX_PAYLOAD_BYTES = 16 << 20
+_PREFIX_BYTES = 8
+
+
+class LinkError(Exception):
+    """The other end sent what is no frame."""
+
+
+def pack(fields: Fields, payload: bytes | memoryview = b"") -> bytes:
+    """Return the bytes of one frame, without its payload's body where that is to be sent by itself."""
+    header: bytes = msgpack.packb(fields)
+    return b"".join((len(header).to_bytes(4, "little"), len(payload).to_bytes(4, "little"), header, payload))
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> list[tuple[Fields, bytes]]:
+        """Return the frames that `data` completes.
+
+        Raises:
+            LinkError: If a length is beyond its bound or a header is not a map; the link is then useless.
+        """
+        self._buffer += data
+        frames = []
+        start = 0
+        while (end := self._frame_end(start)) is not None:
+            frames.append(self._frame(start, end))
+            start = end
+        if start:
+            del self._buffer[:start]
+        return frames
+
+    def _frame_end(self, start: int) -> int | None:
+        if len(self._buffer) - start < _PREFIX_BYTES:
+            return None
+        header, payload = self._lengths(start)
+        if header > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
+            raise LinkError(f"a frame of {header} + {payload} bytes")
+        end = start + _PREFIX_BYTES + header + payload
+        return end if end <= len(self._buffer) else None
+
+    def _lengths(self, start: int) -> tuple[int, int]:
+        return (
+            int.from_bytes(self._buffer[start : start + 4], "little"),
+            int.from_bytes(self._buffer[start + 4 : start + 8], "little"),
+        )
+
+    def _frame(self, start: int, end: int) -> tuple[Fields, bytes]:
+        header, _ = self._lengths(start)
+        body = start + _PREFIX_BYTES
+        view = memoryview(self._buffer)
+        try:
+            fields = msgpack.unpackb(view[body : body + header])
+            payload = bytes(view[body + header : end])
+        except ValueError as error:
+            raise LinkError(f"a header that is no msgpack: {error}") from error
+        finally:
+            view.release()
+        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+            raise LinkError("a header without a type")
+        return fields, payload
+
+
+class ChildLink:
+    """The child's end: blocking, for one thread that reads; `send` may be called by several."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(True)
+        self._reader = FrameReader()
+        self._frames: list[tuple[Fields, bytes]] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor, for select."""
+        return self._socket.fileno()
+
+    def send(self, fields: Fields, payload: bytes | memoryview = b"") -> None:
+        """Send one frame whole.
+
+        Raises:
+            OSError: If the daemon is gone.
+        """
+        self._socket.sendall(pack(fields, payload))
+
+    def receive(self) -> tuple[Fields, bytes] | None:
+        """Return the next frame; waits for it. None = the daemon is gone."""
+        while not self._frames:
+            data = self._socket.recv(1 << 18)
+            if not data:
+                return None
+            self._frames = self._reader.feed(data)
+        return self._frames.pop(0)
+
+    def receive_ready(self) -> list[tuple[Fields, bytes]] | None:
+        """Return the frames that one read completes, for a select loop; None = the daemon is gone."""
+        data = self._socket.recv(1 << 18)
+        return self._reader.feed(data) if data else None

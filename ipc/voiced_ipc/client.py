@@ -1,0 +1,331 @@
+"""The blocking client: what programs, the command line and the tray use to talk to the daemon.
+
+One `Client` belongs to one thread. It speaks over up to three sockets: speech, control and events, each opened
+when first needed. Every call has a limit in time, and a missing daemon is an error at once, not a wait.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import zmq
+
+from voiced_ipc import codec
+from voiced_ipc import messages as m
+from voiced_ipc.endpoint import Endpoint, find_endpoint
+from voiced_ipc.errors import (
+    DaemonUnavailable,
+    InvalidRequest,
+    ProtocolError,
+    RequestRejected,
+    RequestTimeout,
+    error_for,
+)
+from voiced_ipc.messages import new_id
+from voiced_ipc.stream import SpeechStream
+
+_Reply = TypeVar("_Reply", bound=m.Reply)
+
+DEFAULT_TIMEOUT_S = 10.0
+
+
+class Client:
+    """A connection to the daemon of this user; a context manager.
+
+    Args:
+        endpoint: Where the daemon listens; None = this user's place.
+        timeout_s: Greatest wait for one answer, in seconds.
+
+    Raises (every call):
+        DaemonUnavailable: If nothing listens.
+        RequestTimeout: If no answer came in time.
+        VoicedError: The error that the daemon answered, as its own class.
+    """
+
+    def __init__(self, endpoint: Endpoint | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._endpoint = endpoint or find_endpoint()
+        self._timeout_s = timeout_s
+        self._context = zmq.Context()
+        self._context.set(zmq.BLOCKY, 0)
+        self._sockets: dict[Path, zmq.Socket[bytes]] = {}
+        # Requests that somebody still reads, with what came for them meanwhile; the rest is dropped.
+        self._open: dict[str, list[tuple[m.Reply, bytes]]] = {}
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all sockets; running streams end."""
+        self._context.destroy(linger=0)
+        self._sockets.clear()
+
+    # -- speech ---------------------------------------------------------------------------------------
+
+    def speak(self, text: str, *, timeout_s: float | None = None, **options: Any) -> SpeechStream:
+        """Return the stream of `text`: iterate over it for PCM, leave it early to cancel.
+
+        Args:
+            text: What to say; at most `MAX_TEXT_BYTES` in UTF-8.
+            timeout_s: Greatest wait for one message of the stream.
+            options: Fields of `Synthesize`: voice, language, model, speed ...
+        """
+        payload = _text_payload(text)
+        request = m.Synthesize(request_id=new_id(), output=m.Output.STREAM, **options)
+        socket_ = self._send(request, payload)
+        return SpeechStream(self, request, socket_, timeout_s or self._timeout_s)
+
+    def synthesize(self, text: str, **options: Any) -> tuple[bytes, m.Accepted]:
+        """Return the whole audio of `text` as PCM s16le, and what was accepted."""
+        with self.speak(text, **options) as stream:
+            audio = b"".join(stream)
+            return audio, stream.accepted
+
+    def submit_text(self, text: str, *, request_id: str = "", **options: Any) -> m.Accepted:
+        """Return the durable job that makes a file of `text`; the same `request_id` gives the same job."""
+        payload = _text_payload(text)
+        request = m.Synthesize(request_id=request_id or new_id(), output=m.Output.FILE, **options)
+        return self._ask(request, m.Accepted, payload)
+
+    def submit_file(self, path: Path, incoming: Path, **options: Any) -> m.Accepted:
+        """Return the durable job that makes audio of a document; it is copied, the original stays.
+
+        Args:
+            path: The document.
+            incoming: The daemon's incoming folder, as `Status.incoming_folder` tells.
+            options: Fields of `Synthesize`.
+        """
+        request_id = new_id()
+        target = incoming / request_id
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as writer, path.open("rb") as reader:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            os.fsync(writer.fileno())
+        fields = {"name": path.name, **options}
+        request = m.Synthesize(request_id=request_id, output=m.Output.FILE, incoming=request_id, **fields)
+        try:
+            return self._ask(request, m.Accepted)
+        except RequestRejected:
+            target.unlink(missing_ok=True)
+            raise
+
+    def cancel(self, job_id: str) -> str:
+        """Cancel a job and return what the daemon said."""
+        return self._ask(m.Cancel(request_id=new_id(), job_id=job_id), m.Acknowledged).message
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def status(self) -> m.Status:
+        """Return the whole truth in one document."""
+        return self._ask(m.GetStatus(request_id=new_id()), m.Status)
+
+    def job(self, job_id: str) -> m.JobInfo:
+        """Return one job."""
+        return self._ask(m.GetJob(request_id=new_id(), job_id=job_id), m.JobReply).job
+
+    def jobs(
+        self, states: list[m.JobState] | None = None, *, limit: int | None = None
+    ) -> Iterator[m.JobInfo]:
+        """Return jobs, newest first, read a page at a time."""
+        before, left = "", limit
+        while left is None or left > 0:
+            size = 200 if left is None else min(left, 200)
+            page = self._ask(
+                m.ListJobs(request_id=new_id(), states=states or [], before=before, limit=size), m.Jobs
+            )
+            yield from page.jobs
+            before = page.next
+            if not before:
+                return
+            if left is not None:
+                left -= len(page.jobs)
+
+    def voices(self, model: str = "", language: str = "") -> Iterator[m.VoiceInfo]:
+        """Return the voices, read a page at a time."""
+        after = ""
+        while True:
+            page = self._ask(
+                m.ListVoices(request_id=new_id(), model=model, language=language, after=after, limit=200),
+                m.Voices,
+            )
+            yield from page.voices
+            after = page.next
+            if not after:
+                return
+
+    def models(self) -> list[m.ModelInfo]:
+        """Return the models."""
+        return self._ask(m.ListModels(request_id=new_id()), m.Models).models
+
+    def explain_device(self, limit: int = 20) -> m.DeviceExplanation:
+        """Return the device lock and the last decisions."""
+        return self._ask(m.ExplainDevice(request_id=new_id(), limit=limit), m.DeviceExplanation)
+
+    # -- changing the daemon --------------------------------------------------------------------------
+
+    def control(self, request: m.Request) -> m.Acknowledged:
+        """Send a request that changes the daemon (see `messages`) over the control socket."""
+        return self._ask(request, m.Acknowledged)
+
+    def pause(self, job_id: str | None = None) -> m.Acknowledged:
+        """Hold one job, or the whole daemon."""
+        return self.control(m.Pause(request_id=new_id(), job_id=job_id))
+
+    def resume(self, job_id: str | None = None) -> m.Acknowledged:
+        """Go on with one job, or with the whole daemon."""
+        return self.control(m.Resume(request_id=new_id(), job_id=job_id))
+
+    def retry(self, job_id: str) -> m.Acknowledged:
+        """Go on with a failed job where it stopped."""
+        return self.control(m.RetryJob(request_id=new_id(), job_id=job_id))
+
+    def lock_device(
+        self, device: str, *, for_s: float | None = None, until_pid: int | None = None
+    ) -> m.Acknowledged:
+        """Say on which device everything runs."""
+        return self.control(
+            m.SetDeviceLock(request_id=new_id(), device=device, for_s=for_s, until_pid=until_pid)
+        )
+
+    def reload(self) -> m.Acknowledged:
+        """Make the daemon read its configuration again."""
+        return self.control(m.Reload(request_id=new_id()))
+
+    def shutdown(self, *, restart: bool = False) -> m.Acknowledged:
+        """Stop the daemon."""
+        return self.control(m.Shutdown(request_id=new_id(), restart=restart))
+
+    # -- events ---------------------------------------------------------------------------------------
+
+    def events(self, *kinds: type[m.Event], timeout_s: float | None = None) -> Iterator[m.Event]:
+        """Return events as they happen; ends after `timeout_s` without one. None waits for ever.
+
+        Args:
+            kinds: Only these; none = all.
+            timeout_s: Greatest silence, in seconds.
+        """
+        subscriber = self._socket(self._endpoint.events, zmq.SUB)
+        for kind in kinds or m.EVENTS:
+            subscriber.subscribe(m.tag_of(kind).encode())
+        while subscriber.poll(None if timeout_s is None else max(0, int(timeout_s * 1000))):
+            with contextlib.suppress(ProtocolError):  # an event of a newer daemon
+                yield codec.decode_event(subscriber.recv_multipart())
+
+    # -- the wire -------------------------------------------------------------------------------------
+
+    def _ask(self, request: m.Request, kind: type[_Reply], payload: bytes | None = None) -> _Reply:
+        socket_ = self._send(request, payload)
+        try:
+            reply, _ = self.receive(socket_, request.request_id, self._timeout_s)
+        finally:
+            self.forget(request.request_id)
+        if isinstance(reply, kind):
+            return reply
+        raise ProtocolError(f"the daemon answered {type(reply).__name__} to {type(request).__name__}")
+
+    def _send(self, request: m.Request, payload: bytes | None = None) -> "zmq.Socket[bytes]":
+        path = self._endpoint.speech if request.on_speech else self._endpoint.control
+        socket_ = self._socket(path, zmq.DEALER)
+        self._open[request.request_id] = []
+        self.transmit(socket_, request, payload)
+        return socket_
+
+    def transmit(
+        self, socket_: "zmq.Socket[bytes]", request: m.Request, payload: bytes | None = None
+    ) -> None:
+        """Send one request without waiting for an answer (the credit and the cancel of a stream)."""
+        try:
+            socket_.send_multipart(codec.encode(request, payload))
+        except zmq.Again:
+            raise RequestTimeout("the daemon does not take requests: is it overloaded?") from None
+
+    def receive(
+        self, socket_: "zmq.Socket[bytes]", request_id: str, timeout_s: float
+    ) -> tuple[m.Reply, bytes]:
+        """Return the next reply to `request_id`; replies to others wait for their own reader.
+
+        Raises:
+            VoicedError: What the daemon answered, or RequestTimeout.
+        """
+        reply, payload = self._next_reply(socket_, request_id, timeout_s)
+        if isinstance(reply, m.ErrorReply):
+            raise error_for(reply.code, reply.message)
+        return reply, payload
+
+    def _next_reply(
+        self, socket_: "zmq.Socket[bytes]", request_id: str, timeout_s: float
+    ) -> tuple[m.Reply, bytes]:
+        waiting = self._open.get(request_id)
+        if waiting:
+            return waiting.pop(0)
+        end = time.monotonic() + timeout_s
+        while True:
+            left_ms = int((end - time.monotonic()) * 1000)
+            if left_ms < 0 or not socket_.poll(left_ms):
+                raise RequestTimeout(
+                    f"no answer from the daemon within {timeout_s:g} s; `voiced status` tells whether it lives"
+                )
+            reply, payload = codec.decode_reply(socket_.recv_multipart())
+            if reply.request_id in (request_id, ""):
+                return reply, payload
+            if reply.request_id in self._open:
+                self._open[reply.request_id].append((reply, payload))
+
+    def forget(self, request_id: str) -> None:
+        """Drop what still waits for a request that nobody reads any more."""
+        self._open.pop(request_id, None)
+
+    def _socket(self, path: Path, kind: int) -> "zmq.Socket[bytes]":
+        found = self._sockets.get(path)
+        if found is not None:
+            return found
+        _probe(path)
+        made: zmq.Socket[bytes] = self._context.socket(kind)
+        made.linger = 0
+        made.sndtimeo = int(self._timeout_s * 1000)
+        made.connect(f"ipc://{path}")
+        self._sockets[path] = made
+        return made
+
+
+def _probe(path: Path) -> None:
+    """A plain connect says at once what ZeroMQ's never would: whether somebody listens."""
+    probe = socket.socket(socket.AF_UNIX)
+    probe.settimeout(1.0)
+    try:
+        probe.connect(str(path))
+    except FileNotFoundError:
+        raise DaemonUnavailable(f"no daemon runs (nothing at {path}): start it with `voiced run`") from None
+    except ConnectionRefusedError:
+        raise DaemonUnavailable(
+            f"no daemon runs (a dead socket lies at {path}): start it with `voiced run`"
+        ) from None
+    except PermissionError:
+        raise DaemonUnavailable(f"{path} belongs to another user") from None
+    except BlockingIOError:
+        pass  # the backlog is full: it lives and is busy
+    except OSError as error:
+        raise DaemonUnavailable(f"{path} cannot be reached: {error}") from None
+    finally:
+        probe.close()
+
+
+def _text_payload(text: str) -> bytes:
+    payload = text.encode()
+    if len(payload) > m.MAX_TEXT_BYTES:
+        raise InvalidRequest(
+            f"the text has {len(payload)} bytes; one request takes {m.MAX_TEXT_BYTES}: "
+            "drop it as a file instead (`voiced drop FILE`)"
+        )
+    return payload
