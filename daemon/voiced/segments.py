@@ -75,7 +75,7 @@ def unpack_plan(data: bytes) -> Plan:
         version, chars, language, rows, chapters = msgpack.unpackb(data)
         if version != PLAN_FORMAT:
             raise PlanDamaged(f"format {version}, this version reads {PLAN_FORMAT}")
-        segments = tuple(Segment(*row[:5], Break(row[5]), *row[6:]) for row in rows)
+        segments = tuple(Segment._make([*row[:5], Break(row[5]), *row[6:]]) for row in rows)
     except (ValueError, TypeError, IndexError) as error:
         raise PlanDamaged(str(error)) from error
     plan = Plan(chars, language, segments, tuple(chapters))

@@ -27,8 +27,7 @@ from voiced_ipc.messages import (
     EVENTS,
     PROTOCOL_TAG,
     REPLIES,
-    REQUEST_TAGS,
-    AnyRequest,
+    REQUESTS,
     Event,
     Reply,
     Request,
@@ -42,6 +41,7 @@ MAX_HEADER_BYTES = 256 * 1024
 _REQUEST_HEADER_BYTES = 64 * 1024
 _MAX_DEPTH = 8
 
+_REQUEST_TYPES: dict[str, type[Request]] = {tag_of(cls): cls for cls in REQUESTS}  # type: ignore[misc]
 _REPLY_TYPES: dict[str, type[Reply]] = {tag_of(cls): cls for cls in REPLIES}  # type: ignore[misc]
 _EVENT_TYPES: dict[str, type[Event]] = {tag_of(cls): cls for cls in EVENTS}  # type: ignore[misc]
 
@@ -83,13 +83,7 @@ def decode_request(frames: Sequence[bytes]) -> Incoming:
     """
     header, payload = _split(frames)
     fields = unpack_header(header, limit=_REQUEST_HEADER_BYTES)
-    verb = fields.get("type")
-    if verb not in REQUEST_TAGS:
-        raise UnknownMessage(f"unknown verb {_short(verb)}; this daemon speaks {PROTOCOL_TAG.decode()}")
-    try:
-        return Incoming(msgspec.convert(fields, AnyRequest), payload)
-    except msgspec.ValidationError as error:
-        raise MalformedMessage(f"{verb}: {error}") from error
+    return Incoming(_convert(fields, _REQUEST_TYPES), payload)
 
 
 def decode_reply(frames: Sequence[bytes]) -> tuple[Reply, bytes]:
@@ -170,7 +164,7 @@ def _convert(fields: dict[str, Any], types: dict[str, type[_Message]]) -> _Messa
     name = fields.get("type")
     cls = types.get(name) if isinstance(name, str) else None
     if cls is None:
-        raise UnknownMessage(f"unknown message {_short(name)}: is one side newer than the other?")
+        raise UnknownMessage(f"unknown verb {_short(name)}; this side speaks {PROTOCOL_TAG.decode()}")
     try:
         return msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:

@@ -9,11 +9,9 @@ points); shares end in `_fraction` and lie in [0, 1]. Stamps are ISO 8601 in UTC
 into bytes.
 """
 
-import functools
-import operator
 import secrets
 from enum import Enum
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -721,11 +719,3 @@ EVENTS = tuple(_leaves(Event))
 def tag_of(message: type[Struct]) -> str:
     """Return the value of the field `type` that names a message class on the wire."""
     return str(message.__struct_config__.tag)
-
-
-AnyRequest = functools.reduce(operator.or_, REQUESTS)
-AnyReply = functools.reduce(operator.or_, REPLIES)
-AnyEvent = functools.reduce(operator.or_, EVENTS)
-REQUEST_TAGS = frozenset(tag_of(cls) for cls in REQUESTS)
-
-assert get_args(AnyRequest) == REQUESTS

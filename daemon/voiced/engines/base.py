@@ -1,8 +1,8 @@
 """What an engine is: a model family behind one protocol.
 
 An engine gets folder paths and values, never a queue, a socket, a configuration file or a callback. It is
-stateless from segment to segment: the same request with the same seed gives the same audio, alone or in a run, wherever the engine is
-repeatable. Only `voiced.child` imports engines.
+stateless from segment to segment: the same request with the same seed gives the same audio, alone or in a run,
+wherever the engine is repeatable. Only `voiced.child` imports engines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class Capabilities(NamedTuple):
 class SegmentRequest(NamedTuple):
     """A segment to speak."""
 
-    index: int
+    place: int
     text: str
     language: str
     voice: str
@@ -77,7 +77,7 @@ class Engine(Protocol):
     def speak(
         self, segments: Sequence[SegmentRequest], cancelled: "threading.Event"
     ) -> Iterator[tuple[int, "FloatArray"]]:
-        """Return (index, chunk) pairs in order: float32, nominal range [-1, 1], shape [frames].
+        """Return (place, chunk) pairs in order: float32, nominal range [-1, 1], shape [frames].
 
         Args:
             segments: At most `capabilities.max_batch`.
