@@ -493,7 +493,16 @@ class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
     sample_rate_hz: int
     channels: int
     chars: int
+    """Characters that will be spoken."""
     segments: int
+    original_chars: int
+    """Characters that were given."""
+    is_truncated: bool = False
+    """Only where `on_long_text` asked for it."""
+    tier: str = ""
+    """Hardware tier of this machine."""
+    max_text_chars: int = 0
+    """Greatest text that `truncate` keeps on this hardware; 0 = no limit."""
     notes: list[str] = []
     """What differs from the request, and why."""
 

@@ -1,0 +1,45 @@
+"""The daemon: its parts, started in order, stopped in reverse.
+
+`run` boots, then runs the loop until a signal or a request ends it. SIGTERM and SIGINT stop, a second one forces;
+SIGHUP reloads; SIGUSR1 writes all stacks into the log's folder.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from voiced.boot import boot
+from voiced.errors import AlreadyRunning, UnsafeFolder
+from voiced_ipc.errors import VoicedError
+
+EXIT_OK = 0
+EXIT_ALREADY_RUNNING = 3
+"""Its own code: a service manager must not start it again and again."""
+EXIT_CANNOT_START = 78
+"""EX_CONFIG of sysexits.h: something must be mended first."""
+EXIT_RESTART = 75
+"""EX_TEMPFAIL of sysexits.h: the service manager starts it again."""
+
+
+def run(overrides: Mapping[str, object]) -> int:
+    """Run the daemon until it is stopped; return the exit code.
+
+    Args:
+        overrides: Settings from the command line, by their keys.
+    """
+    try:
+        booted = boot(overrides)
+    except AlreadyRunning as error:
+        print(f"voiced: {error.message}", file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
+    except (UnsafeFolder, VoicedError) as error:
+        print(f"voiced: {error.message}", file=sys.stderr)
+        return EXIT_CANNOT_START
+    except OSError as error:
+        print(f"voiced: cannot start: {error}", file=sys.stderr)
+        return EXIT_CANNOT_START
+    # Only now what takes long to import: what clients have sent meanwhile waits in the sockets.
+    import asyncio
+
+    from voiced.daemon import Daemon
+
+    return asyncio.run(Daemon(booted).run())

@@ -1,0 +1,107 @@
+"""The first part of the daemon's start: everything until it is ready, with as little imported as that needs.
+
+    settings > log > lock > folders > sockets bound > store opened > READY
+
+What clients send from then on waits in the sockets; the parts that answer are imported meanwhile (`voiced.app`).
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from voiced.config import Config, Problem, load_config
+from voiced.errors import UnsafeFolder
+from voiced.instance import InstanceLock
+from voiced.jobs.schema import open_database
+from voiced.logs import start_logging
+from voiced.paths import Paths, find_paths
+from voiced.sdnotify import Notifier, find_notifier, passed_sockets
+from voiced.server.guard import raise_descriptor_limit
+from voiced.server.listener import open_listeners
+from voiced.server.sockets import Sockets
+from voiced_ipc.endpoint import find_endpoint
+from voiced_ipc.errors import StorageFailed
+
+logger = logging.getLogger(__name__)
+
+_PRIVATE_UMASK = 0o077
+
+
+class Booted(NamedTuple):
+    """A daemon that is ready and does not answer yet."""
+
+    paths: Paths
+    config: Config
+    problems: tuple[Problem, ...]
+    overrides: Mapping[str, object]
+    notifier: Notifier
+    lock: InstanceLock
+    sockets: Sockets
+    database: sqlite3.Connection
+    database_problem: str
+    file_mode: int
+    """Of finished audio: as the user's own programs would make it."""
+
+
+def boot(overrides: Mapping[str, object]) -> Booted:
+    """Return the daemon, ready.
+
+    Args:
+        overrides: Settings from the command line.
+
+    Raises:
+        AlreadyRunning: If another daemon holds the lock.
+        UnsafeFolder: If others could change a folder that it needs.
+        StorageFailed: If the store cannot be opened.
+        OSError: If a folder or socket cannot be made.
+    """
+    file_mode = 0o666 & ~os.umask(_PRIVATE_UMASK)
+    paths = find_paths()
+    config, problems = load_config(paths, overrides=overrides)
+    endpoint = find_endpoint()
+    for folder in (paths.state, paths.spool, paths.incoming):
+        _make_private(folder)
+    lock = InstanceLock(paths.lock_file)
+    with contextlib.ExitStack() as undo:
+        undo.callback(lock.release)
+        start_logging(paths.log_file, config.log_level)
+        for problem in problems:
+            logger.warning("setting %s", problem)
+        if os.getuid() == 0:
+            logger.warning("runs as root: any text it reads is read as root")
+        notifier = find_notifier()
+        sockets = Sockets(open_listeners(endpoint, passed_sockets()), raise_descriptor_limit())
+        undo.callback(sockets.close)
+        database, database_problem = _open_store(paths.database)
+        if database_problem:
+            logger.error("%s", database_problem)
+        undo.pop_all()
+    notifier.ready()
+    return Booted(
+        paths, config, problems, overrides, notifier, lock, sockets, database, database_problem, file_mode
+    )
+
+
+def _open_store(path: Path) -> tuple[sqlite3.Connection, str]:
+    try:
+        return open_database(path)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageFailed(f"{path} cannot be used: {error}; is the disk full or read-only?") from error
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder for our own files, and close one that is ours and open.
+
+    Raises:
+        UnsafeFolder: If it belongs to somebody else, or is a link.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
+        raise UnsafeFolder(f"{folder} must be a folder of your own: it would hold your texts")
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)

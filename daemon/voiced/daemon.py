@@ -1,0 +1,241 @@
+"""The running daemon: builds the parts around the loop, keeps them alive, takes them down."""
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from voiced.app import EXIT_OK, EXIT_RESTART
+from voiced.boot import Booted
+from voiced.config import Config, Problem, load_config
+from voiced.desk import Desk
+from voiced.dropping import DropFolder
+from voiced.jobs.finish import Finisher
+from voiced.jobs.intake import Intake
+from voiced.jobs.job import Job
+from voiced.jobs.manager import PAUSED_SETTING, JobManager
+from voiced.jobs.pace import Pace
+from voiced.jobs.scribes import Scribes
+from voiced.jobs.store import Store
+from voiced.jobs.sweep import sweep
+from voiced.logs import set_level
+from voiced.monitor import LOCK_SETTING, DeviceMonitor
+from voiced.sdnotify import watchdog_interval_s
+from voiced.server.server import Server
+from voiced.workers.pool import Pool, PoolLimits
+from voiced_ipc import messages as m
+from voiced_ipc.errors import VoicedError
+
+logger = logging.getLogger(__name__)
+
+PACE_SETTING = "pace"
+_DAY_S = 24 * 3600.0
+
+
+class Daemon:
+    """All parts of one daemon.
+
+    Args:
+        booted: Locked, bound and ready.
+    """
+
+    def __init__(self, booted: Booted) -> None:
+        self._booted = booted
+        self.config = booted.config
+        self._config_problems: tuple[Problem, ...] = booted.problems
+        self._store = Store(booted.database)
+        self._unfinished: list[Job] = self._store.unfinished()
+        self._kept = {key: self._store.setting(key) for key in (PAUSED_SETTING, LOCK_SETTING, PACE_SETTING)}
+        self._pace = Pace(self._kept[PACE_SETTING] or "")
+        self._pool = Pool(_pool_limits(self.config), self._pool_changed, self._pool_event)
+        self._scribes = Scribes(self._pool)
+        self._intake = Intake(self.config, booted.paths, self._pool, self._scribes)
+        finisher = Finisher(self._store, self._scribes.finish, booted.paths.spool, booted.file_mode)
+        self._jobs = JobManager(self._store, self._intake, finisher, self._pool, self._pace, self._publish)
+        self._monitor = DeviceMonitor(
+            self._pool, self._store, self._publish, keep_gpu_asleep=self.config.keep_gpu_asleep
+        )
+        self._desk = Desk(self._jobs, self._pool, self._monitor, booted.paths, self)
+        self._server = Server(booted.sockets, self._desk.serve)
+        self._drop = DropFolder(self.config, self._jobs, self._publish)
+        self._stop = asyncio.Event()
+        self._exit_code = EXIT_OK
+        self._chores: list[asyncio.Task[None]] = []
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until stopped; return the exit code."""
+        loop = asyncio.get_running_loop()
+        self._catch_signals(loop)
+        # Before anything new can come: what lies about and belongs to no job is left from an earlier end.
+        sweep(self._booted.paths, self.config.audio_folder, self._store.ids_with_spool())
+        self._store.start(loop)
+        self._server.start(loop)
+        self._pool.start()
+        self._preload()
+        self._configure_device(self.config)
+        self._monitor.start(self.config.monitor_interval_s, self._kept[LOCK_SETTING])
+        self._intake.tier, self._intake.max_text_chars = self._monitor.tier, self._monitor.max_text_chars
+        self._jobs.scheduler.is_paused = bool(self._kept[PAUSED_SETTING])
+        self._jobs.durable.restore(self._unfinished)
+        self._unfinished = []
+        self._drop.start()
+        self._chores = [loop.create_task(self._watchdog()), loop.create_task(self._forget())]
+        logger.info("ready: %d job(s) taken up", len(self._jobs.active))
+        await self._stop.wait()
+        await self._end()
+        return self._exit_code
+
+    async def _end(self) -> None:
+        self._booted.notifier.stopping()
+        self._publish(m.Stopping, reason="restart" if self._exit_code == EXIT_RESTART else "stop")
+        for chore in self._chores:
+            chore.cancel()
+        await self._drop.stop()
+        await self._jobs.stop(self.config.shutdown_timeout_s)
+        await self._monitor.stop()
+        with contextlib.suppress(VoicedError):
+            await self._store.keep(PACE_SETTING, self._pace.dump())
+        await self._pool.stop()
+        await self._server.stop()
+        await asyncio.to_thread(self._store.close)
+        self._booted.lock.release()
+        logger.info("stopped")
+
+    def _preload(self) -> None:
+        """The embedded voice and a scribe cost little and make the first request quick."""
+        for load in (partial(self._pool.load, "espeak"), self._pool.load_scribe):
+            try:
+                load()
+            except VoicedError as error:
+                logger.error("%s", error.message)
+
+    # -- signals --------------------------------------------------------------------------------------
+
+    def _catch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_for_manager()))
+        stacks = (self._booted.paths.state / "stacks.txt").open("a")
+        faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
+
+    def _signalled(self, number: int) -> None:
+        if self._stop.is_set():
+            logger.warning("a second %s: ending at once", signal.Signals(number).name)
+            logging.shutdown()
+            os._exit(128 + number)
+        logger.info("%s: stopping", signal.Signals(number).name)
+        self._stop.set()
+
+    async def _reload_for_manager(self) -> None:
+        self._booted.notifier.reloading()
+        await self.reload()
+        self._booted.notifier.ready()
+
+    # -- asked by the desk ----------------------------------------------------------------------------
+
+    def shut_down(self, *, is_restart: bool) -> None:
+        """Stop soon: the answer goes out first."""
+        self._exit_code = EXIT_RESTART if is_restart else EXIT_OK
+        asyncio.get_running_loop().call_soon(self._stop.set)
+
+    async def reload(self) -> list[str]:
+        """Read the settings again; return what could not be used."""
+        config, problems = await asyncio.to_thread(
+            load_config, self._booted.paths, None, self._booted.overrides
+        )
+        self._config_problems = problems
+        for problem in problems:
+            logger.warning("setting %s", problem)
+        set_level(config.log_level)
+        self.config = self._intake.config = config
+        self._pool.limits = _pool_limits(config)
+        self._jobs.scheduler.limits = self._jobs.scheduler.limits._replace(
+            attempts=config.attempts, deadline_s=config.segment_deadline_s
+        )
+        self._configure_device(config)
+        await self._drop.reconfigure(config)
+        logger.info("the configuration was read again")
+        return [str(problem) for problem in problems]
+
+    def health(self) -> m.Health:
+        """Return the daemon in one word."""
+        if self._stop.is_set():
+            return m.Health.STOPPING
+        return m.Health.DEGRADED if self.problems() else m.Health.OK
+
+    def problems(self) -> list[str]:
+        """Return what is wrong and how to mend it."""
+        found = [str(problem) for problem in self._config_problems]
+        found += filter(None, (self._booted.database_problem, self._monitor.problem))
+        detail = self._drop.info().detail
+        if detail and self.config.drop_enabled:
+            found.append(f"drop folder: {detail}")
+        return found
+
+    def drop_info(self) -> m.DropFolderInfo:
+        """Return how the drop folder stands."""
+        return self._drop.info()
+
+    def _configure_device(self, config: Config) -> None:
+        self._monitor.configure(config.device, is_strict=config.strict_device)
+
+    # -- told by the parts ----------------------------------------------------------------------------
+
+    def _publish(self, event: type[m.Event], **fields: object) -> None:
+        self._server.publish(event, **fields)
+
+    def _pool_changed(self) -> None:
+        self._scribes.wake()
+        self._jobs.scheduler.wake()
+
+    def _pool_event(self, kind: str, model: str, text: str) -> None:
+        if kind == "loaded":
+            self._publish(m.ModelLoaded, model=model, device="cpu", load_s=float(text))
+            self._booted.sockets.guard.settle()
+        elif kind == "unloaded":
+            self._publish(m.ModelUnloaded, model=model, reason=text)
+        else:
+            self._publish(m.WorkerReplaced, model=model, reason=text)
+
+    # -- chores ---------------------------------------------------------------------------------------
+
+    async def _watchdog(self) -> None:
+        """Feed the service manager's watchdog, only while the loop, the store and the pool have each turned."""
+        interval_s = watchdog_interval_s()
+        if interval_s is None:
+            return
+        turns = -1
+        while True:
+            await asyncio.sleep(interval_s)
+            has_turned, turns = self._pool.turns != turns, self._pool.turns
+            await self._store.do(lambda _connection: None)
+            if has_turned:
+                self._booted.notifier.watchdog()
+
+    async def _forget(self) -> None:
+        """Once a day let go of old history."""
+        while True:
+            if self.config.history_days:
+                before = datetime.now(UTC) - timedelta(days=self.config.history_days)
+                with contextlib.suppress(VoicedError):
+                    await self._store.forget(before.isoformat(timespec="milliseconds"))
+            await asyncio.sleep(_DAY_S)
+
+
+def _pool_limits(config: Config) -> PoolLimits:
+    cores = config.workers or config.threads or _physical_cores()
+    return PoolLimits(cores, config.heartbeat_s, config.keep_alive_s)
+
+
+def _physical_cores() -> int:
+    """Cores that we may use; two threads of one core share its arithmetic."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))

@@ -1,0 +1,254 @@
+"""The desk: every request of the protocol, handed to the part that serves it. Thin, and without rules of its own.
+
+A verb that this version does not serve is answered with `NotServed`, never with silence.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from voiced import __version__
+from voiced.config import Config
+from voiced.jobs.job import stamp
+from voiced.jobs.manager import JobManager
+from voiced.jobs.resolve import VoiceRow
+from voiced.jobs.sinks import Peer
+from voiced.monitor import DeviceMonitor
+from voiced.paths import Paths
+from voiced.workers.pool import Engine, Pool
+from voiced.workers.process import WorkerState
+from voiced_ipc import messages as m
+from voiced_ipc.errors import NotServed
+
+_STATUS_JOBS = 50
+
+
+class Control(Protocol):
+    """What the desk asks of the daemon itself."""
+
+    config: Config
+
+    def health(self) -> m.Health:
+        """Return the daemon in one word."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong and how to mend it."""
+
+    def drop_info(self) -> m.DropFolderInfo:
+        """Return how the drop folder stands."""
+
+    async def reload(self) -> list[str]:
+        """Read the settings again; return what could not be used."""
+
+    def shut_down(self, *, is_restart: bool) -> None:
+        """Stop soon."""
+
+
+class Desk:
+    """Serves requests.
+
+    Args:
+        jobs: All jobs.
+        pool: All workers.
+        monitor: The machine and its load.
+        paths: The folders.
+        control: What the app does when asked: reload, shut down.
+    """
+
+    def __init__(
+        self, jobs: JobManager, pool: Pool, monitor: DeviceMonitor, paths: Paths, control: Control
+    ) -> None:
+        self._jobs = jobs
+        self._pool = pool
+        self._monitor = monitor
+        self._paths = paths
+        self._control = control
+        self._started = stamp()
+        self._started_s = time.monotonic()
+        self._handlers: dict[type[m.Request], Callable[..., Awaitable[m.Reply | None]]] = {
+            m.GetStatus: self._status,
+            m.GetJob: self._job,
+            m.ListJobs: self._list_jobs,
+            m.ListModels: self._models,
+            m.ListVoices: self._voices,
+            m.ExplainDevice: self._explain,
+            m.GetCacheStats: self._status,
+            m.Cancel: self._cancel,
+            m.Pause: self._pause,
+            m.Resume: self._resume,
+            m.RetryJob: self._retry,
+            m.SetDeviceLock: self._lock,
+            m.LoadModel: self._load,
+            m.UnloadModel: self._unload,
+            m.Reload: self._reload,
+            m.Shutdown: self._shutdown,
+        }
+
+    async def serve(self, request: m.Request, payload: bytes, peer: Peer) -> m.Reply | None:
+        """Return the reply to a request; None where it answers by itself.
+
+        Raises:
+            VoicedError: What the server turns into an `ErrorReply`.
+        """
+        if isinstance(request, m.Synthesize):
+            return await self._synthesize(request, payload, peer)
+        if isinstance(request, m.Credit):
+            self._jobs.streams.grant(request.job_id, request.credit_bytes)
+            return None
+        handler = self._handlers.get(type(request))
+        if handler is None:
+            verb = m.tag_of(type(request))
+            raise NotServed(f"this version ({__version__}) does not serve {verb} yet")
+        return await handler(request)
+
+    async def _synthesize(self, request: m.Synthesize, payload: bytes, peer: Peer) -> m.Reply | None:
+        if request.output is m.Output.FILE:
+            return await self._jobs.submit(request, payload)
+        await self._jobs.stream(request, payload, peer)
+        return None
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    async def _status(self, request: m.GetStatus) -> m.Status:
+        runs = self._jobs.active
+        control = self._control
+        return m.Status(
+            request_id=request.request_id,
+            status=control.health(),
+            device=self._device(),
+            version=__version__,
+            pid=os.getpid(),
+            started=self._started,
+            uptime_s=time.monotonic() - self._started_s,
+            is_paused=self._jobs.scheduler.is_paused,
+            lock=self._monitor.lock_info(),
+            system_info=self._monitor.hardware_info(),
+            cache_stats=m.CacheStats(),
+            load=self._monitor.load_info(),
+            models=self._model_infos(),
+            jobs=[run.info() for run in runs[:_STATUS_JOBS]],
+            queued=sum(1 for run in runs if not run.has_begun),
+            running=sum(1 for run in runs if run.has_begun),
+            finished=self._jobs.done,
+            drop_folder=control.drop_info(),
+            audio_folder=str(control.config.audio_folder),
+            incoming_folder=str(self._paths.incoming),
+            problems=control.problems(),
+            loop_lag_ms=self._monitor.loop_lag_ms,
+        )
+
+    def _device(self) -> str:
+        return "cpu"
+
+    async def _job(self, request: m.GetJob) -> m.JobReply:
+        return m.JobReply(request_id=request.request_id, job=await self._jobs.find(request.job_id))
+
+    async def _list_jobs(self, request: m.ListJobs) -> m.Jobs:
+        jobs, following = await self._jobs.page(request.states, request.before, request.limit)
+        return m.Jobs(request_id=request.request_id, jobs=jobs, next=following)
+
+    async def _models(self, request: m.ListModels) -> m.Models:
+        return m.Models(request_id=request.request_id, models=self._model_infos())
+
+    def _model_infos(self) -> list[m.ModelInfo]:
+        return [_model_info(engine) for engine in self._pool.engines.values()]
+
+    async def _voices(self, request: m.ListVoices) -> m.Voices:
+        model = request.model or self._control.config.model
+        rows = sorted(await self._jobs.voices(model), key=lambda row: (row.language, row.voice))
+        wanted = [row for row in rows if _speaks(row, request.language)]
+        start = next((i + 1 for i, row in enumerate(wanted) if row.voice == request.after), 0)
+        page = wanted[start : start + request.limit]
+        is_last = start + request.limit >= len(wanted)
+        return m.Voices(
+            request_id=request.request_id,
+            voices=[
+                m.VoiceInfo(
+                    voice=row.voice,
+                    name=row.name,
+                    model=model,
+                    language=row.language,
+                    languages=list(row.languages),
+                    gender=row.gender,
+                )
+                for row in page
+            ],
+            next="" if is_last else page[-1].voice,
+        )
+
+    async def _explain(self, request: m.ExplainDevice) -> m.DeviceExplanation:
+        return m.DeviceExplanation(
+            request_id=request.request_id,
+            lock=self._monitor.lock_info(),
+            decisions=self._monitor.decisions(request.limit),
+        )
+
+    # -- changing -------------------------------------------------------------------------------------
+
+    async def _cancel(self, request: m.Cancel) -> m.Acknowledged:
+        return _done(request, await self._jobs.cancel(request.job_id))
+
+    async def _pause(self, request: m.Pause) -> m.Acknowledged:
+        return _done(request, await self._jobs.pause(request.job_id, is_paused=True))
+
+    async def _resume(self, request: m.Resume) -> m.Acknowledged:
+        return _done(request, await self._jobs.pause(request.job_id, is_paused=False))
+
+    async def _retry(self, request: m.RetryJob) -> m.Acknowledged:
+        return _done(request, await self._jobs.retry(request.job_id))
+
+    async def _lock(self, request: m.SetDeviceLock) -> m.Acknowledged:
+        return _done(request, await self._monitor.lock(request))
+
+    async def _load(self, request: m.LoadModel) -> m.Acknowledged:
+        self._pool.use(request.model, request.keep_alive_s)
+        engine = await self._pool.loaded(request.model)
+        return _done(request, f"{request.model} is loaded ({engine.load_s:.2f} s)")
+
+    async def _unload(self, request: m.UnloadModel) -> m.Acknowledged:
+        was_loaded = self._pool.unload(request.model, "somebody asked for it")
+        return _done(
+            request, f"{request.model} is unloaded" if was_loaded else f"{request.model} was not loaded"
+        )
+
+    async def _reload(self, request: m.Reload) -> m.Acknowledged:
+        problems = await self._control.reload()
+        return _done(request, "; ".join(problems) or "the configuration was read again")
+
+    async def _shutdown(self, request: m.Shutdown) -> m.Acknowledged:
+        self._control.shut_down(is_restart=request.restart)
+        return _done(request, "stopping; durable jobs go on after the next start")
+
+
+def _done(request: m.Request, message: str) -> m.Acknowledged:
+    return m.Acknowledged(request_id=request.request_id, message=message)
+
+
+def _speaks(row: VoiceRow, language: str) -> bool:
+    wanted = language.lower()
+    return any(
+        spoken.lower() == wanted or spoken.lower().startswith(f"{wanted}-") for spoken in row.languages
+    ) or (not wanted)
+
+
+def _model_info(engine: Engine) -> m.ModelInfo:
+    spec = engine.spec
+    workers = [worker for worker in engine.workers if worker.state is WorkerState.READY]
+    if workers:
+        state = m.ModelState.LOADED
+    elif engine.workers:
+        state = m.ModelState.LOADING
+    else:
+        state = m.ModelState.BROKEN if engine.broken_until > time.monotonic() else m.ModelState.AVAILABLE
+    return m.ModelInfo(
+        model=spec.model,
+        engine=spec.engine,
+        state=state,
+        device="cpu" if engine.workers else "",
+        licence=spec.licence,
+        sample_rate_hz=spec.sample_rate_hz,
+        workers=len(engine.workers),
+        rss_bytes=sum(worker.rss_bytes for worker in workers),
+        detail=engine.broken_reason if state is m.ModelState.BROKEN else spec.about,
+    )

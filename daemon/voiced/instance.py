@@ -1,0 +1,36 @@
+"""One daemon for each state folder: whoever holds the lock may bind the sockets."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from voiced.errors import AlreadyRunning
+
+
+class InstanceLock:
+    """An advisory lock on a file that holds the pid; the kernel lets go of it however the process ends."""
+
+    def __init__(self, file: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            AlreadyRunning: If another process holds it; the message names its pid.
+            OSError: If the file cannot be made.
+        """
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise AlreadyRunning(
+                f"voiced runs already as process {pid} (lock {file}); `voiced status` shows it, "
+                "`voiced restart` starts it anew"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go; the file stays, so that the next one locks the same inode."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)

@@ -1,0 +1,119 @@
+"""Lays the audio of segments, which arrives in any order, into the order of the plan, with the pauses between.
+
+Pure: bytes in, bytes out. The expected length of a job is the sum of its trimmed segments and of its pauses, exact to
+the sample; this is the one place that adds them up.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from voiced.segments import Break, Segment
+
+BYTES_PER_SAMPLE = 2
+
+
+class Pauses(NamedTuple):
+    """How long the silence after a segment is, in milliseconds."""
+
+    clause_ms: int
+    sentence_ms: int
+    paragraph_ms: int
+    chapter_ms: int
+
+    def samples(self, after: Break, sample_rate_hz: int) -> int:
+        """Return the samples of silence after a segment."""
+        length_ms = {
+            Break.CLAUSE: self.clause_ms,
+            Break.SENTENCE: self.sentence_ms,
+            Break.PARAGRAPH: self.paragraph_ms,
+            Break.CHAPTER: self.chapter_ms,
+        }.get(after, 0)
+        return length_ms * sample_rate_hz // 1000
+
+
+class Assembly:
+    """The audio of one job in the making.
+
+    A segment may be spoken again after a crash: what it already gave is skipped, so the reader hears it once.
+    That needs an engine that repeats itself; for others the caller keeps a segment back until it is whole.
+
+    Args:
+        segments: Of the plan.
+        pauses: Between them.
+        first: The segment to begin with; those before it are in the spool.
+        given_bytes: What is in the spool.
+    """
+
+    def __init__(
+        self, segments: Sequence[Segment], pauses: Pauses, first: int = 0, given_bytes: int = 0
+    ) -> None:
+        self._segments = segments
+        self._pauses = pauses
+        self._head = first
+        self._waiting: dict[int, list[bytes]] = {}
+        self._complete: set[int] = set()
+        self._given: dict[int, int] = {}
+        self._given_bytes = given_bytes
+        self.closed: list[tuple[int, int]] = []
+        """(segments, bytes) after each segment that became whole; the caller takes them out."""
+        self._skip: dict[int, int] = {}
+
+    @property
+    def head(self) -> int:
+        """The first segment that is not whole yet; all before it were given out."""
+        return self._head
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every segment was given out."""
+        return self._head == len(self._segments)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Audio that waits for an earlier segment."""
+        return sum(len(piece) for pieces in self._waiting.values() for piece in pieces)
+
+    def begin(self, index: int) -> None:
+        """A new attempt at a segment begins: forget what waits, skip what was given out."""
+        self._waiting.pop(index, None)
+        self._complete.discard(index)
+        self._skip[index] = self._given.get(index, 0)
+
+    def audio(self, index: int, pcm: bytes) -> list[bytes]:
+        """Take audio of a segment; return what can be given out now."""
+        skip = self._skip.get(index, 0)
+        if skip:
+            self._skip[index] = max(0, skip - len(pcm))
+            pcm = pcm[skip:]
+        if not pcm:
+            return []
+        if index != self._head:
+            self._waiting.setdefault(index, []).append(pcm)
+            return []
+        self._given[index] = self._given.get(index, 0) + len(pcm)
+        self._given_bytes += len(pcm)
+        return [pcm]
+
+    def spoken(self, index: int, sample_rate_hz: int) -> list[bytes]:
+        """Take the end of a segment; return what can be given out now: pauses, and segments that waited."""
+        self._complete.add(index)
+        given: list[bytes] = []
+        while self._head in self._complete:
+            given += self._close_head(sample_rate_hz)
+        return given
+
+    def _close_head(self, sample_rate_hz: int) -> list[bytes]:
+        index = self._head
+        self._complete.discard(index)
+        self._given.pop(index, None)
+        self._skip.pop(index, None)
+        pause = self._pauses.samples(self._segments[index].after, sample_rate_hz)
+        self._head += 1
+        self._given_bytes += pause * BYTES_PER_SAMPLE
+        self.closed.append((self._head, self._given_bytes))
+        given = [bytes(pause * BYTES_PER_SAMPLE)] if pause else []
+        following = self._waiting.pop(self._head, [])
+        if following:
+            self._given[self._head] = sum(map(len, following))
+            self._given_bytes += self._given[self._head]
+        return given + following

@@ -1,0 +1,305 @@
+"""Durable jobs: accepted when they are on disk, taken up again after any end of the daemon, published exactly once.
+
+Belongs to the loop.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from voiced.drop.claim import Claim, refuse
+from voiced.files import printable
+from voiced.jobs import publish
+from voiced.jobs.background import Background
+from voiced.jobs.finish import Finisher
+from voiced.jobs.intake import Intake, Planned
+from voiced.jobs.job import Job, Progress, digest_of, stamp
+from voiced.jobs.run import Run, describe_job
+from voiced.jobs.sinks import FileSink
+from voiced.jobs.spool import FileText, PartFile, discard, read_plan
+from voiced.jobs.store import Store
+from voiced.models.catalogue import CATALOGUE
+from voiced.scheduler import Scheduler
+from voiced.segments import Plan, PlanDamaged
+from voiced_ipc import messages as m
+from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
+from voiced_ipc.messages import JobState
+
+logger = logging.getLogger(__name__)
+
+_DISK_RETRY_S = 5.0
+
+
+class DurableJobs:
+    """Jobs that make files.
+
+    Args:
+        store: Where they are kept.
+        intake: Plans them.
+        finisher: Makes the files.
+        scheduler: Has them spoken.
+        background: Runs what nobody waits for.
+        publish: Tells the world: an event class and its fields.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        finisher: Finisher,
+        scheduler: Scheduler,
+        background: Background,
+        publish: Callable[..., None],
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._finisher = finisher
+        self._scheduler = scheduler
+        self._background = background
+        self._publish = publish
+        self.finishing: dict[str, Run] = {}
+        """Runs whose audio is all spoken and whose file is being made."""
+        self.done = 0
+        """Jobs done since the start."""
+        self.room_made: Callable[[], None] = lambda: None
+        """Called when a job has ended: the drop folder may claim another."""
+
+    # -- new jobs -------------------------------------------------------------------------------------
+
+    async def find(self, job_id: str) -> Job | None:
+        """Return a job as the store knows it."""
+        return await self._store.find(job_id)
+
+    async def again(self, request: m.Synthesize, payload: bytes) -> Job | None:
+        """Return the job that the same request made before; None if there is none.
+
+        Raises:
+            IdReused: If the id belongs to another request.
+        """
+        known = await self._store.find(request.request_id)
+        if known is not None and known.order.digest != digest_of(request, payload):
+            raise IdReused(
+                f"job {known.job_id} was asked for with other content: every request needs its own id"
+            )
+        return known
+
+    async def submit(self, request: m.Synthesize, payload: bytes) -> Planned:
+        """Accept a request: it is on disk when this returns.
+
+        Raises:
+            VoicedError: If it is refused; nothing is kept.
+        """
+        try:
+            planned = await self._intake.plan_file(request, payload)
+            await self._accept(planned)
+        except VoicedError:
+            self._intake.give_back(request)
+            raise
+        return planned
+
+    async def take_claim(self, claim: Claim) -> None:
+        """Make a job of a dropped text, or set it aside with the reason. A claim of an older run goes on."""
+        known = await self._store.find(claim.job_id)
+        if known is not None:
+            if known.state.is_final:
+                await self._put_away(known)
+            return
+        try:
+            await self._accept(await self._intake.plan_claim(claim))
+        except StorageFailed as error:
+            logger.error("a dropped text waits for the disk: %s", error.message)
+            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim))
+        except VoicedError as error:
+            await self._refuse(claim, error)
+
+    async def _accept(self, planned: Planned) -> None:
+        """Put a job into the store, then into the queue.
+
+        Raises:
+            StorageFailed: If the disk refuses.
+        """
+        job = await self._store.insert(Job(planned.order, JobState.QUEUED, Progress(), stamp()))
+        try:
+            self._begin(job, planned.plan)
+        except OSError as error:
+            fault = StorageFailed(f"its files cannot be opened: {error}")
+            await self._give_up(job, fault)
+            raise fault from error
+        self._publish(m.JobAccepted, job=describe_job(job))
+
+    async def _refuse(self, claim: Claim, error: VoicedError) -> None:
+        logger.info("dropped text %s refused: %s", claim.job_id, error.code.value)
+        try:
+            place = await self._store.effect(
+                lambda: refuse(claim, self._intake.config.failed_folder, claim.relative, error.message)
+            )
+        except OSError as fault:
+            logger.warning("dropped text %s stays claimed: %s", claim.job_id, fault)
+            return
+        discard(self._intake.folder(claim.job_id))
+        self._publish(m.FileRefused, path=printable(place), message=error.message)
+
+    # -- at work --------------------------------------------------------------------------------------
+
+    def restore(self, jobs: list[Job]) -> None:
+        """Take up the durable jobs of an earlier run."""
+        for job in jobs:
+            if job.state is JobState.FINISHING:
+                self._background.spawn(self._finish_restored(job))
+                continue
+            try:
+                self._begin(job, read_plan(self._intake.folder(job.job_id)))
+            except (OSError, PlanDamaged) as error:
+                fault = StorageFailed(f"its files in the spool cannot be read after a restart: {error}")
+                self._background.spawn(self._give_up(job, fault))
+
+    def _begin(self, job: Job, plan: Plan) -> None:
+        """Put a durable job into the queue.
+
+        Raises:
+            OSError: If its files cannot be opened.
+        """
+        part = PartFile(Path(job.order.part), job.progress.data_bytes)
+        try:
+            text = FileText(self._intake.folder(job.job_id) / "text")
+        except OSError:
+            part.close()
+            raise
+        run = Run(job, plan, text, CATALOGUE[job.order.speech.model], self._intake.pauses())
+        run.sink = FileSink(
+            part,
+            self._store,
+            lambda: run.job,
+            on_written=lambda: self._background.spawn(self._finish(run)),
+            on_failed=lambda error: self.fail(run, error),
+            on_room=self._scheduler.wake,
+        )
+        self._scheduler.add(run)
+        if run.is_spoken:  # everything was in the part when the daemon ended
+            self._scheduler.remove(run)
+            self.spoken(run)
+            self._background.spawn(self._finish(run))
+
+    def spoken(self, run: Run) -> None:
+        """Every segment of a run was given to its sink; its last group is on the way to the disk."""
+        run.job = run.job.moved(JobState.FINISHING)
+        self.finishing[run.job.job_id] = run
+
+    async def _finish(self, run: Run) -> None:
+        job = run.job._replace(progress=run.progress)
+        try:
+            run.job = await self._finisher.finish(job)
+        except VoicedError as error:
+            await self._give_up(job, error)
+            return
+        finally:
+            self.finishing.pop(job.job_id, None)
+            run.close()
+        self._done(run.job)
+
+    async def _finish_restored(self, job: Job) -> None:
+        try:
+            done = await self._finisher.finish(job)
+        except VoicedError as error:
+            await self._give_up(job, error)
+        else:
+            self._done(done)
+
+    def _done(self, job: Job) -> None:
+        self.done += 1
+        self._publish(m.JobFinished, job=describe_job(job))
+        self.room_made()
+
+    def fail(self, run: Run, error: VoicedError) -> None:
+        """End a run that cannot go on; its spool is kept for a retry."""
+        self.finishing.pop(run.job.job_id, None)
+        self._scheduler.remove(run)
+        run.close()
+        self._background.spawn(self._give_up(run.job._replace(progress=run.progress), error))
+
+    async def _give_up(self, job: Job, error: VoicedError) -> None:
+        """Note that a durable job failed, and set its source aside."""
+        logger.error("job %s failed: %s", job.job_id, error.message)
+        # What the ledger knows counts; what ran ahead of it is spoken again by a retry.
+        known = await self._store.find(job.job_id) or job
+        failed = known.moved(
+            JobState.FAILED, error_code=error.code.value, error=error.message, notes=job.progress.notes
+        )
+        with contextlib.suppress(StorageFailed):
+            await self._store.update(failed)
+        failed = await self._put_away(failed)
+        self._publish(m.JobFailed, job=describe_job(failed))
+        self.room_made()
+
+    async def _put_away(self, job: Job) -> Job:
+        """Move a dropped text where it belongs, and remember where that is."""
+        why = (
+            f"{job.progress.error} Its audio so far is kept: `voiced retry {job.job_id}` goes on from there."
+        )
+        why = "It was cancelled." if job.state is JobState.CANCELLED else why
+
+        def move() -> str:
+            if job.state is JobState.DONE:
+                return publish.put_away_source(job)
+            return publish.set_source_aside(job, why)
+
+        try:
+            source = await self._store.effect(move)
+            job = job.moved(job.state, source=source)
+            await self._store.update(job)
+        except (OSError, StorageFailed) as error:
+            logger.warning("job %s: its source stays where it is: %s", job.job_id, error)
+        return job
+
+    # -- asked from outside ---------------------------------------------------------------------------
+
+    async def cancel(self, run: Run) -> None:
+        """End a run; its audio goes, its source is set aside."""
+        run.job = run.job._replace(progress=run.progress).moved(JobState.CANCELLED)
+        await self._store.update(run.job)
+        run.job = await self._put_away(run.job)
+        await self._sweep(run.job)
+        self._publish(m.JobWasCancelled, job=describe_job(run.job))
+        self.room_made()
+
+    async def forget_failed(self, job: Job) -> None:
+        """Remove what a failed job has kept for a retry."""
+        cancelled = job.moved(JobState.CANCELLED)
+        await self._store.update(cancelled)
+        await self._sweep(cancelled)
+        self._publish(m.JobWasCancelled, job=describe_job(cancelled))
+
+    async def hold(self, run: Run) -> None:
+        """Remember whether a run is paused."""
+        known = await self._store.find(run.job.job_id)
+        await self._store.update((known or run.job).moved(run.job.state))
+
+    async def retry(self, job_id: str) -> str:
+        """Go on with a failed job where its spool ends.
+
+        Raises:
+            JobNotFound: If there is none of that id.
+            InvalidRequest: If it has not failed.
+            StorageFailed: If its spool is gone.
+        """
+        job = await self._store.find(job_id)
+        if job is None:
+            raise JobNotFound(f"no job {job_id}; `voiced jobs` lists them")
+        if job.state is not JobState.FAILED:
+            raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried")
+        queued = job.moved(JobState.QUEUED, error_code="", error="")
+        try:
+            plan = read_plan(self._intake.folder(job_id))
+            await self._store.update(queued)
+            self._begin(queued, plan)
+        except (OSError, PlanDamaged) as error:
+            raise StorageFailed(
+                f"its files in the spool cannot be read: {error}; drop the text again"
+            ) from error
+        return f"goes on at segment {queued.progress.segments_done + 1} of {queued.order.segments}"
+
+    async def _sweep(self, job: Job) -> None:
+        with contextlib.suppress(OSError):
+            await self._store.effect(lambda: publish.remove_part(job))
+        discard(self._intake.folder(job.job_id))

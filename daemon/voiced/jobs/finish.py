@@ -1,0 +1,117 @@
+"""The finisher: takes a job whose audio is all in its part, and makes the file out of it.
+
+    spoken > FINISHING > header or encoder > name committed > renamed > source put away > DONE
+
+Each arrow is on disk before the next; `finish` may be called again at any of them after a crash.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from voiced.audio.wav import WAV_HEADER_BYTES, wav_header
+from voiced.jobs import publish
+from voiced.jobs.job import Job
+from voiced.jobs.spool import PartFile, discard
+from voiced.jobs.store import Store
+from voiced.workers.link import Fields
+from voiced_ipc.messages import JobState
+
+logger = logging.getLogger(__name__)
+
+Encode = Callable[[Fields], Awaitable[Fields]]
+"""Has the scribe encode; raises VoicedError."""
+
+
+class Finisher:
+    """Finishes jobs one by one as asked.
+
+    Args:
+        store: Where every step is committed.
+        encode: The scribe's `finish`.
+        spool: The folder of all jobs' folders.
+        file_mode: Permissions of the finished files.
+    """
+
+    def __init__(self, store: Store, encode: Encode, spool: Path, file_mode: int) -> None:
+        self._store = store
+        self._encode = encode
+        self._spool = spool
+        self._file_mode = file_mode
+
+    async def finish(self, job: Job) -> Job:
+        """Return the job when it is done and its file lies under its name.
+
+        Raises:
+            VoicedError: If the disk or the encoder refuses; everything made so far stays.
+        """
+        job = job.moved(JobState.FINISHING)
+        await self._store.update(job)
+        if not job.progress.path:
+            await self._make(job)
+        while True:
+            if not job.progress.path:
+                job = await self._name(job)
+            try:
+                await self._store.effect(
+                    partial(
+                        publish.publish, publish.finished_file(job), Path(job.progress.path), self._file_mode
+                    )
+                )
+                break
+            except FileExistsError:
+                job = job.moved(JobState.FINISHING, path="")
+        done = job.moved(JobState.DONE)
+        source = await self._put_away(done)
+        done = done.moved(JobState.DONE, source=source)
+        await self._store.update(done)
+        await self._store.effect(lambda: self._sweep(done))
+        return done
+
+    async def _make(self, job: Job) -> None:
+        """Write the header, or encode; both may be done again."""
+        progress = job.progress
+        if publish.is_part_the_output(job):
+            header = wav_header(progress.data_bytes, progress.sample_rate_hz)
+            await self._store.effect(lambda: _write_header(job, header))
+            return
+        await self._encode(
+            {
+                "type": "finish",
+                "source": job.order.part,
+                "data_offset": WAV_HEADER_BYTES,
+                "samples": progress.data_bytes // 2,
+                "sample_rate_hz": progress.sample_rate_hz,
+                "target": str(publish.encoded_file(job)),
+                "format": job.order.format,
+                "target_rate_hz": job.order.sample_rate_hz or progress.sample_rate_hz,
+                "title": Path(job.order.name).stem,
+            }
+        )
+
+    async def _name(self, job: Job) -> Job:
+        path = await self._store.effect(lambda: publish.choose_path(job))
+        named = job.moved(JobState.FINISHING, path=str(path))
+        await self._store.update(named)
+        return named
+
+    async def _put_away(self, job: Job) -> str:
+        """The audio stands; a source that cannot be moved is a note, not a failure."""
+        try:
+            return await self._store.effect(lambda: publish.put_away_source(job))
+        except OSError as error:
+            logger.warning("job %s: its source stays where it is: %s", job.job_id, error)
+            return job.progress.source
+
+    def _sweep(self, job: Job) -> None:
+        publish.remove_part(job)
+        discard(self._spool / job.job_id)
+
+
+def _write_header(job: Job, header: bytes) -> None:
+    part = PartFile(Path(job.order.part), job.progress.data_bytes)
+    try:
+        part.write_header(header)
+    finally:
+        part.close()

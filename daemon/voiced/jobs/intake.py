@@ -1,0 +1,287 @@
+"""From a request or a dropped text to a planned job: what is to be spoken, how, and in which segments.
+
+Nothing is accepted here: the manager puts what comes out into the store, and only then anybody is told.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from voiced.config import Config
+from voiced.drop.claim import Claim
+from voiced.files import printable
+from voiced.jobs import resolve
+from voiced.jobs.assembly import Pauses
+from voiced.jobs.job import Order, Speech, digest_of, stamp
+from voiced.jobs.resolve import VoiceRow
+from voiced.jobs.scribes import Scribes
+from voiced.jobs.spool import PARTS_FOLDER, discard, read_plan
+from voiced.models.catalogue import ModelSpec
+from voiced.paths import Paths
+from voiced.segments import Plan, PlanDamaged, unpack_plan
+from voiced.text.plan import Limits, make_plan
+from voiced.workers.link import Fields
+from voiced.workers.pool import Pool
+from voiced_ipc.errors import InternalError, InvalidRequest, StorageFailed
+from voiced_ipc.messages import Lane, OnLongText, Output, Subtitles, Synthesize
+
+FIRST_SEGMENT_CHARS = 80
+"""The first segment of a stream ends at the first clause of at most so many characters."""
+DEFAULT_LANGUAGE = "en"
+SOURCE = "source"
+"""Name of a handed-in document in its job's folder."""
+_LANES = {Output.STREAM: Lane.INTERACTIVE, Output.FILE: Lane.NORMAL}
+
+
+class Planned(NamedTuple):
+    """A job that could be accepted."""
+
+    order: Order
+    plan: Plan
+    spec: ModelSpec
+    original_chars: int
+    notes: tuple[str, ...] = ()
+
+
+class Intake:
+    """Plans what comes in.
+
+    Args:
+        config: Fills in what a request leaves open; replaced on reload.
+        paths: Where the spool lies.
+        pool: Knows the models and their voices.
+        scribes: Read documents and find out languages.
+    """
+
+    def __init__(self, config: Config, paths: Paths, pool: Pool, scribes: Scribes) -> None:
+        self.config = config
+        self.tier = ""
+        """Of the hardware."""
+        self.max_text_chars = 0
+        """What `truncate` keeps on this hardware; 0 = everything."""
+        self._paths = paths
+        self._pool = pool
+        self._scribes = scribes
+
+    def folder(self, job_id: str) -> Path:
+        """Return a job's folder in the spool."""
+        return self._paths.spool / job_id
+
+    async def plan_stream(self, request: Synthesize, payload: bytes) -> Planned:
+        """Return the planned stream.
+
+        Raises:
+            VoicedError: If it cannot be spoken as asked.
+        """
+        resolve.check_unserved(request)
+        if request.incoming:
+            raise InvalidRequest("a stream takes its text as the payload; ask for output=file")
+        if request.sample_rate_hz:
+            raise InvalidRequest(
+                "a stream has the engine's own rate in this version; leave sample_rate_hz out"
+            )
+        speech, spec, language = await self._speech(request)
+        text = _decoded(payload)
+        truncate = self._truncate_chars(request, len(text))
+        if language and len(text) <= resolve.INLINE_CHARS and not truncate and not text.isspace():
+            plan = make_plan(text, language=language, limits=self._limits(spec, is_stream=True))
+            original = len(text)
+        else:
+            fields = self._prepare_fields(spec, language, truncate, is_stream=True)
+            header, packed = await self._scribes.prepare(fields, payload)
+            plan, original = _unpacked(packed), _int(header, "original_chars")
+        order = self._order(request, digest_of(request, payload), speech, plan)
+        return Planned(order, plan, spec, original)
+
+    async def plan_file(self, request: Synthesize, payload: bytes) -> Planned:
+        """Return the planned durable job; its text and plan lie in the spool.
+
+        Raises:
+            VoicedError: If it cannot be spoken as asked; nothing is left in the spool.
+        """
+        resolve.check_unserved(request)
+        file_format = resolve.check_format(request.format or self.config.format)
+        speech, spec, language = await self._speech(request)
+        folder = self.folder(request.request_id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fields = self._prepare_fields(spec, language, 0, is_stream=False)
+        fields |= {"folder": str(folder), "name": request.name}
+        if request.incoming:
+            fields["source"] = str(self._claim_incoming(request, folder))
+        else:
+            _decoded(payload)
+        fields["truncate_chars"] = self._truncate_chars(request, len(payload))
+        header, _ = await self._scribes.prepare(fields, payload)
+        plan = _read_plan(folder)
+        order = self._order(request, digest_of(request, payload), speech, plan)._replace(
+            format=file_format,
+            sample_rate_hz=request.sample_rate_hz,
+            part=str(self.config.audio_folder / PARTS_FOLDER / f"{request.request_id}.part"),
+            audio_folder=str(self.config.audio_folder),
+        )
+        return Planned(order, plan, spec, _int(header, "original_chars"))
+
+    def give_back(self, request: Synthesize) -> None:
+        """A request was refused: its document goes back where the client put it, its folder goes."""
+        folder = self.folder(request.request_id)
+        with contextlib.suppress(OSError):
+            (folder / SOURCE).rename(self._paths.incoming / request.request_id)
+        discard(folder)
+
+    async def plan_claim(self, claim: Claim) -> Planned:
+        """Return the planned job of a dropped text; its text and plan lie in the spool.
+
+        Raises:
+            VoicedError: If it cannot be read.
+        """
+        config = self.config
+        request = Synthesize(
+            request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
+        )
+        speech, spec, language = await self._speech(request)
+        folder = self.folder(claim.job_id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fields = self._prepare_fields(spec, language, 0, is_stream=False)
+        fields |= {
+            "folder": str(folder),
+            "name": printable(claim.path.name),
+            "source": os.fsdecode(claim.path),
+        }
+        header, _ = await self._scribes.prepare(fields)
+        plan = _read_plan(folder)
+        order = self._order(request, "", speech, plan)._replace(
+            name=claim.path.name,
+            format=config.format,
+            part=str(config.audio_folder / PARTS_FOLDER / f"{claim.job_id}.part"),
+            audio_folder=str(config.audio_folder / claim.relative.parent),
+            relative=str(claim.relative),
+            claim=str(claim.path),
+            done_folder=str(config.done_folder),
+            failed_folder=str(config.failed_folder),
+        )
+        return Planned(order, plan, spec, _int(header, "original_chars"))
+
+    def pauses(self) -> Pauses:
+        """Return the pauses of new jobs."""
+        config = self.config
+        return Pauses(
+            config.clause_pause_ms,
+            config.sentence_pause_ms,
+            config.paragraph_pause_ms,
+            config.chapter_pause_ms,
+        )
+
+    # -- parts ----------------------------------------------------------------------------------------
+
+    async def _speech(self, request: Synthesize) -> tuple[Speech, ModelSpec, str]:
+        """Return how it is spoken, on which model, and its language (empty = to be found out)."""
+        seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
+        speech = resolve.resolve_speech(request, self.config, seed)
+        spec = self._pool.engine(speech.model).spec
+        language = request.language
+        if speech.voice or language:
+            voices = await self.voices(speech.model)
+            if language:
+                language = resolve.check_language(voices, language, speech.model)
+            if speech.voice:
+                row = resolve.find_voice(voices, speech.voice, speech.model)
+                language = language or row.language
+        return speech, spec, language or self.config.language
+
+    async def voices(self, model: str) -> list[VoiceRow]:
+        """Return a model's voices; waits for it to load.
+
+        Raises:
+            VoicedError: If it cannot be loaded.
+        """
+        engine = await self._pool.loaded(model)
+        return [
+            VoiceRow(str(row["voice"]), str(row["name"]), tuple(row["languages"]), str(row.get("gender", "")))
+            for row in engine.voices
+        ]
+
+    def _limits(self, spec: ModelSpec, *, is_stream: bool) -> Limits:
+        return Limits(
+            self.config.segment_chars or spec.max_segment_chars, FIRST_SEGMENT_CHARS if is_stream else 0
+        )
+
+    def _prepare_fields(self, spec: ModelSpec, language: str, truncate: int, *, is_stream: bool) -> Fields:
+        limits = self._limits(spec, is_stream=is_stream)
+        return {
+            "type": "prepare",
+            "source": "",
+            "name": "",
+            "folder": "",
+            "language": language,
+            "default_language": self.config.language or DEFAULT_LANGUAGE,
+            "max_chars": limits.max_chars,
+            "first_max_chars": limits.first_max_chars,
+            "truncate_chars": truncate,
+            "max_document_bytes": self.config.max_document_mb << 20,
+        }
+
+    def _truncate_chars(self, request: Synthesize, chars: int) -> int:
+        asked = request.on_long_text is OnLongText.TRUNCATE and 0 < self.max_text_chars < chars
+        return self.max_text_chars if asked else 0
+
+    def _order(self, request: Synthesize, digest: str, speech: Speech, plan: Plan) -> Order:
+        return Order(
+            job_id=request.request_id,
+            digest=digest,
+            lane=request.lane or _LANES[request.output],
+            output=request.output,
+            name=Path(request.name).name or f"speech-{request.request_id[:8]}",
+            speech=speech,
+            format="pcm",
+            sample_rate_hz=0,
+            subtitles=Subtitles.NONE,
+            created=stamp(),
+            chars=plan.chars,
+            language=plan.language,
+            segments=len(plan.segments),
+        )
+
+    def _claim_incoming(self, request: Synthesize, folder: Path) -> Path:
+        """Take the document out of the incoming folder; the same request again finds it taken already."""
+        if request.incoming != request.request_id:
+            raise InvalidRequest("incoming must be the request's own id")
+        source = folder / SOURCE
+        if not source.exists():
+            with contextlib.suppress(FileNotFoundError):
+                (self._paths.incoming / request.incoming).rename(source)
+        if not source.exists():
+            raise InvalidRequest(f"no document {request.incoming} lies in {self._paths.incoming}")
+        return source
+
+
+def _decoded(payload: bytes) -> str:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the text is not UTF-8: {error}") from error
+    if not text.strip():
+        raise InvalidRequest("the text is empty: send it as the payload")
+    if "\0" in text:
+        raise InvalidRequest("the text has NUL characters: is it a binary file?")
+    return text
+
+
+def _unpacked(packed: bytes) -> Plan:
+    try:
+        return unpack_plan(packed)
+    except PlanDamaged as error:
+        raise InternalError(f"the scribe's plan is damaged: {error}") from error
+
+
+def _read_plan(folder: Path) -> Plan:
+    try:
+        return read_plan(folder)
+    except (OSError, PlanDamaged) as error:
+        raise StorageFailed(f"the plan in {folder} cannot be read: {error}") from error
+
+
+def _int(fields: Fields, key: str) -> int:
+    value = fields[key]
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,101 @@
+"""The last step of a durable job: its file appears under its final name exactly once, its source goes where it belongs.
+
+The name is committed first, then the part is renamed without replacing. After a crash a part that still lies there was
+not published; one that is gone was. All functions are effects for the store's thread, safe to repeat.
+"""
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+
+from voiced.drop.claim import Claim, discard_claim, refuse
+from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
+from voiced.jobs.job import Job
+
+ERROR_SUFFIX = ".error.txt"
+
+
+def choose_path(job: Job) -> Path:
+    """Return a final name that is free now."""
+    folder = Path(job.order.audio_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem, _ = split_suffix(job.order.name)
+    name = f"{stem or job.job_id}.{job.order.format}"
+    return next(path for n in itertools.count(1) if not os.path.lexists(path := free_name(folder, name, n)))
+
+
+def publish(finished: Path, path: Path, mode: int) -> None:
+    """Give the finished file its committed name; does nothing where that has happened.
+
+    Raises:
+        FileExistsError: If another file took the name meanwhile: choose and commit another.
+        OSError: If it cannot be done.
+    """
+    if not finished.exists():
+        return
+    if path.exists() and path.samefile(finished):  # renamed by link and unlink, and cut short between
+        finished.unlink()
+        return
+    finished.chmod(mode)
+    rename_without_replacing(finished, path)
+    fsync_folder(path.parent)
+
+
+def finished_file(job: Job) -> Path:
+    """Return where the finished file lies before it is published: the part itself, or what was encoded from it."""
+    return Path(job.order.part) if is_part_the_output(job) else encoded_file(job)
+
+
+def encoded_file(job: Job) -> Path:
+    """Return where the encoder writes."""
+    part = Path(job.order.part)
+    return part.with_name(f"{part.name}.{job.order.format}")
+
+
+def is_part_the_output(job: Job) -> bool:
+    """Whether the growing file needs nothing but its header."""
+    rate = job.order.sample_rate_hz
+    return job.order.format == "wav" and rate in (0, job.progress.sample_rate_hz)
+
+
+def put_away_source(job: Job) -> str:
+    """Move the dropped text of a finished job to the done folder; return where it lies.
+
+    Raises:
+        OSError: If it cannot be moved; it stays where it is.
+    """
+    source = Path(job.progress.source or job.order.claim)
+    if not job.order.claim or not os.path.lexists(source):
+        return job.progress.source
+    claim = claim_of(job)
+    target = place(source, Path(job.order.done_folder), claim.relative)
+    discard_claim(claim)
+    # A job that failed once left its reason behind.
+    with contextlib.suppress(OSError):
+        source.with_name(shorten(source.name, ERROR_SUFFIX)).unlink()
+    return str(target)
+
+
+def set_source_aside(job: Job, message: str) -> str:
+    """Move the dropped text of a job that failed or was cancelled to the failed folder, with the reason beside it.
+
+    Raises:
+        OSError: If it cannot be moved; it stays where it is.
+    """
+    if not job.order.claim or not os.path.lexists(job.order.claim):
+        return job.progress.source
+    claim = claim_of(job)
+    return str(refuse(claim, Path(job.order.failed_folder), claim.relative, message))
+
+
+def claim_of(job: Job) -> Claim:
+    """Return the claim of a dropped text."""
+    return Claim(job.job_id, Path(job.order.claim), Path(job.order.relative))
+
+
+def remove_part(job: Job) -> None:
+    """Remove what a job has written beside its final place."""
+    for path in (Path(job.order.part), encoded_file(job)):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,264 @@
+"""A job at work: its plan, its audio in the making, and which segments are to be spoken next.
+
+Belongs to the loop. Decides nothing about workers; the scheduler asks `next_batch` and reports back.
+"""
+
+import time
+from collections import Counter
+from typing import NamedTuple, Protocol
+
+from voiced.jobs.assembly import BYTES_PER_SAMPLE, Assembly, Pauses
+from voiced.jobs.job import Job, Progress
+from voiced.jobs.spool import TextSource
+from voiced.models.catalogue import ModelSpec
+from voiced.segments import Plan
+from voiced_ipc.errors import VoicedError
+from voiced_ipc.messages import JobInfo, JobState, Output
+
+_AHEAD_BATCHES = 2
+"""Batches beyond the running ones that may wait for an earlier one."""
+
+
+class Sink(Protocol):
+    """Where the audio of a job goes."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that no more should be made."""
+
+    def write(self, pcm: bytes) -> None:
+        """Take audio in plan order."""
+
+    def mark(self, progress: Progress, *, is_last: bool) -> None:
+        """Everything up to `progress.data_bytes` was written: a place to go on from after a crash."""
+
+    def finish(self) -> None:
+        """All audio was written."""
+
+    def fail(self, error: VoicedError) -> None:
+        """The job ends without the rest."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class Batch(NamedTuple):
+    """Consecutive segments that a worker speaks at once; a pure function of the plan, so that it can be repeated."""
+
+    first: int
+    end: int
+    """One past the last."""
+
+
+class Spoken(NamedTuple):
+    """What a worker told of a segment."""
+
+    words: int
+    missed: int
+
+
+class Run:
+    """One unfinished job."""
+
+    def __init__(self, job: Job, plan: Plan, text: TextSource, spec: ModelSpec, pauses: Pauses) -> None:
+        self.job = job
+        self.plan = plan
+        self.text = text
+        self.spec = spec
+        self.batch_size = spec.file_batch if self.is_durable else 1
+        first = job.progress.segments_done
+        self.assembly = Assembly(plan.segments, pauses, first, job.progress.data_bytes)
+        self.sink: Sink | None = None
+        self.is_paused = job.state is JobState.PAUSED
+        self.is_over = False
+        self.flying: set[Batch] = set()
+        self.attempts: Counter[Batch] = Counter()
+        self.accepted_at = time.monotonic()
+        self.told_at = 0.0
+        """When the last event about its progress went out."""
+        self.has_begun = False
+        """Whether a worker has begun with it."""
+        self._next = first
+        self._redo: list[Batch] = []
+        self._spoken: dict[int, Spoken] = {}
+        self._work_began: float | None = None
+        self._progress = job.progress
+        self._marked = first
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it makes a file."""
+        return self.job.order.output is Output.FILE
+
+    # -- what to speak --------------------------------------------------------------------------------
+
+    def next_batch(self, slots: int) -> Batch | None:
+        """Return what is to be spoken next, None = nothing now.
+
+        Args:
+            slots: Segments that are spoken side by side: bounds how far ahead of the first gap it may go.
+        """
+        if self.is_over or self.is_paused or self.sink is None:
+            return None
+        if self._redo:
+            return self._redo.pop(0)
+        if self._next >= len(self.plan.segments) or self.sink.is_behind:
+            return None
+        if self._next - self.assembly.head >= (slots + _AHEAD_BATCHES) * self.batch_size:
+            return None
+        # Batches begin at multiples of their size, whatever was spoken before.
+        end = min((self._next // self.batch_size + 1) * self.batch_size, len(self.plan.segments))
+        batch = Batch(self._next, end)
+        self._next = end
+        return batch
+
+    def begin(self, batch: Batch) -> None:
+        """A worker begins with a batch."""
+        self.has_begun = True
+        self.flying.add(batch)
+        for index in range(batch.first, batch.end):
+            self.assembly.begin(index)
+        if self._work_began is None:
+            self._work_began = time.monotonic()
+
+    def land(self, batch: Batch, *, is_redone: bool) -> None:
+        """A worker has ended with a batch.
+
+        Args:
+            batch: Which.
+            is_redone: It failed and is to be spoken again.
+        """
+        self.flying.discard(batch)
+        if is_redone:
+            self._redo.append(batch)
+            self._redo.sort()
+        if not self.flying and self._work_began is not None:
+            self._progress = self._progress._replace(work_s=self.work_s)
+            self._work_began = None
+
+    def chars(self, batch: Batch) -> int:
+        """Return how many characters a batch has."""
+        return self.plan.segments[batch.end - 1].end - self.plan.segments[batch.first].start
+
+    # -- what was spoken ------------------------------------------------------------------------------
+
+    def take_audio(self, index: int, pcm: bytes, device: str) -> None:
+        """Take audio of a segment."""
+        if self.is_over or self.sink is None:
+            return
+        if self._progress.first_audio_ms is None:
+            first_ms = (time.monotonic() - self.accepted_at) * 1000
+            self._progress = self._progress._replace(first_audio_ms=first_ms, device=device)
+        for piece in self.assembly.audio(index, pcm):
+            self.sink.write(piece)
+
+    def take_spoken(self, index: int, spoken: Spoken, sample_rate_hz: int) -> None:
+        """Take the end of a segment."""
+        if self.is_over or self.sink is None:
+            return
+        self._spoken[index] = spoken
+        for piece in self.assembly.spoken(index, sample_rate_hz):
+            self.sink.write(piece)
+        closed, self.assembly.closed = self.assembly.closed, []
+        for segments, data_bytes in closed:
+            self._count(segments - 1)
+            if segments % self.batch_size == 0 or segments == len(self.plan.segments):
+                self._mark(segments, data_bytes, sample_rate_hz)
+
+    def _count(self, index: int) -> None:
+        spoken = self._spoken.pop(index)
+        self._progress = self._progress._replace(
+            words_spoken=self._progress.words_spoken + spoken.words,
+            words_missed=self._progress.words_missed + spoken.missed,
+        )
+
+    def _mark(self, segments: int, data_bytes: int, sample_rate_hz: int) -> None:
+        assert self.sink is not None
+        self._progress = self._progress._replace(
+            segments_done=segments, data_bytes=data_bytes, sample_rate_hz=sample_rate_hz
+        )
+        marked = self._progress._replace(work_s=self.work_s)
+        self.sink.mark(marked, is_last=segments == len(self.plan.segments))
+
+    def close(self) -> None:
+        """Let go of its text and of its sink's files."""
+        self.is_over = True
+        self.text.close()
+        if self.sink is not None:
+            self.sink.close()
+
+    # -- how far it is --------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as it would be written now."""
+        return self._progress._replace(work_s=self.work_s)
+
+    def note(self, text: str) -> None:
+        """Tell the caller something about the job."""
+        if text not in self._progress.notes and len(self._progress.notes) < 20:
+            self._progress = self._progress._replace(notes=(*self._progress.notes, text))
+
+    @property
+    def work_s(self) -> float:
+        """Seconds in which at least one segment was being spoken."""
+        running = 0.0 if self._work_began is None else time.monotonic() - self._work_began
+        return self._progress.work_s + running
+
+    @property
+    def is_spoken(self) -> bool:
+        """Whether every segment was given to the sink."""
+        return self.assembly.is_whole
+
+    def info(self) -> JobInfo:
+        """Return the job as a client sees it."""
+        done = self.assembly.head
+        chars_done = self.plan.segments[done - 1].end if done else 0
+        left = self.plan.chars - chars_done
+        work_s = self.work_s
+        return describe_job(
+            self.job._replace(progress=self.progress),
+            segments_done=done,
+            eta_s=work_s * left / chars_done if chars_done and work_s else None,
+        )
+
+
+def describe_job(job: Job, *, segments_done: int | None = None, eta_s: float | None = None) -> JobInfo:
+    """Return a job as a client sees it.
+
+    Args:
+        job: It.
+        segments_done: Where a running job is really; None = what the ledger says.
+        eta_s: Seconds left, where known.
+    """
+    order, progress = job.order, job.progress
+    rate = progress.sample_rate_hz
+    audio_s = progress.data_bytes / BYTES_PER_SAMPLE / rate if rate else 0.0
+    return JobInfo(
+        job_id=order.job_id,
+        state=job.state,
+        lane=order.lane,
+        output=order.output,
+        name=order.relative or order.name,
+        model=order.speech.model,
+        voice=order.speech.voice,
+        language=order.language,
+        device=progress.device,
+        format=order.format,
+        chars=order.chars,
+        segments=order.segments,
+        segments_done=progress.segments_done if segments_done is None else segments_done,
+        audio_s=audio_s,
+        created=order.created,
+        updated=job.updated,
+        elapsed_s=progress.work_s,
+        eta_s=None if job.state.is_final else eta_s,
+        rtf=progress.work_s / audio_s if audio_s else None,
+        first_audio_ms=progress.first_audio_ms,
+        path=progress.path if job.state is JobState.DONE else "",
+        words_spoken=progress.words_spoken,
+        words_missed=progress.words_missed,
+        error_code=progress.error_code,
+        error=progress.error,
+        notes=list(progress.notes),
+    )

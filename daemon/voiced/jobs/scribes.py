@@ -1,0 +1,81 @@
+"""What the daemon asks of its scribes: a document prepared, a file encoded."""
+
+import asyncio
+import contextlib
+from collections import deque
+
+from voiced.workers.link import Fields
+from voiced.workers.pool import Pool
+from voiced.workers.process import Frame, WorkerLost
+from voiced_ipc.errors import DocumentRefused, InternalError
+
+PREPARE_S = 120.0
+"""Greatest time for a document; a hostile one costs its job no more."""
+FINISH_S = 6 * 3600.0
+_ATTEMPTS = 2
+
+
+class Scribes:
+    """A queue of work for the pool's scribes, first come first served, quick work beside heavy."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
+
+    def wake(self) -> None:
+        """A scribe became free: let the next in whom it suits."""
+        for entry in list(self._waiting):
+            is_heavy, turn = entry
+            if turn.done():
+                self._waiting.remove(entry)
+            elif self._pool.free_scribe(is_heavy=is_heavy) is not None:
+                self._waiting.remove(entry)
+                turn.set_result(None)
+                return
+
+    async def prepare(self, fields: Fields, payload: bytes = b"") -> Frame:
+        """Return the `prepared` frame of a document or text.
+
+        Raises:
+            DocumentRefused: If it cannot be read, or kills the scribe.
+            StorageFailed: If the disk refuses.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._run(fields, payload, is_heavy=False, limit_s=PREPARE_S)
+            except (WorkerLost, TimeoutError) as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise DocumentRefused(
+                        f"reading it ended the reader ({error}); it may be damaged or hostile: save it as plain text"
+                    ) from error
+        raise AssertionError
+
+    async def finish(self, fields: Fields) -> Fields:
+        """Return the `finished` frame of an encoding.
+
+        Raises:
+            VoicedError: If it fails.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                frame = await self._run(fields, b"", is_heavy=True, limit_s=FINISH_S)
+                return frame[0]
+            except (WorkerLost, TimeoutError) as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise InternalError(f"the encoder ended: {error}") from error
+        raise AssertionError
+
+    async def _run(self, fields: Fields, payload: bytes, *, is_heavy: bool, limit_s: float) -> Frame:
+        while (scribe := self._pool.free_scribe(is_heavy=is_heavy)) is None:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((is_heavy, turn))
+            await turn
+        try:
+            async with asyncio.timeout(limit_s), contextlib.aclosing(scribe.run(fields, payload)) as frames:
+                async for frame in frames:
+                    if frame[0]["type"] in ("prepared", "finished"):
+                        return frame
+        except TimeoutError:
+            scribe.kill(f"it took longer than {limit_s:.0f} s")
+            raise
+        raise WorkerLost("the scribe stopped")

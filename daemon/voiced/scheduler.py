@@ -1,0 +1,293 @@
+"""The scheduler: which segment is spoken next, on which worker.
+
+The higher lane first, within a lane the earlier job; a job that cannot go on (its reader or its disk is behind, it is
+paused) does not hold up the next. Each batch is a small task that reads its worker's frames; a batch that fails is
+spoken again on a fresh worker up to `attempts` times, then its job fails and keeps its spool. Knows no socket.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any, NamedTuple, Protocol
+
+from voiced.jobs.job import segment_seed
+from voiced.jobs.pace import Key, Pace
+from voiced.jobs.run import Batch, Run, Spoken
+from voiced.workers.pool import Pool
+from voiced.workers.process import WorkerLost, WorkerProcess
+from voiced_ipc.errors import (
+    DeviceOutOfMemory,
+    EngineCrashed,
+    EngineLoadFailed,
+    InternalError,
+    JobCancelled,
+    SynthesisFailed,
+    VoicedError,
+)
+
+logger = logging.getLogger(__name__)
+
+CANCEL_S = 0.5
+"""A worker that goes on longer after a cancel is ended if others wait for it."""
+
+
+class SchedulerLimits(NamedTuple):
+    """What the scheduler holds itself to."""
+
+    attempts: int
+    deadline_s: float
+    """Least time allowed for a segment."""
+
+
+class RunOwner(Protocol):
+    """Who put the runs here."""
+
+    def started(self, run: Run) -> None:
+        """A worker begins with the first batch of a run."""
+
+    def progressed(self, run: Run) -> None:
+        """A segment was spoken."""
+
+    def spoken(self, run: Run) -> None:
+        """Every segment was given to the sink."""
+
+    def fail(self, run: Run, error: VoicedError) -> None:
+        """The run cannot go on."""
+
+
+class Scheduler:
+    """Spreads the batches of all runs over the pool's workers.
+
+    Args:
+        pool: Where workers come from.
+        pace: Learns, and gives deadlines.
+        limits: See there.
+        owner: Is told what becomes of the runs.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        pace: Pace,
+        limits: SchedulerLimits,
+        owner: RunOwner,
+    ) -> None:
+        self._pool = pool
+        self._pace = pace
+        self.limits = limits
+        self._owner = owner
+        self._runs: dict[str, Run] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[Run, WorkerProcess]] = {}
+        self._is_woken = False
+        self.is_paused = False
+        self._is_draining = False
+        self._retry: asyncio.TimerHandle | None = None
+
+    @property
+    def runs(self) -> list[Run]:
+        """The unfinished runs, first the one that goes first."""
+        return sorted(self._runs.values(), key=lambda run: run.job.rank)
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs there are."""
+        return len(self._runs)
+
+    def find(self, job_id: str) -> Run | None:
+        """Return an unfinished run."""
+        return self._runs.get(job_id)
+
+    def add(self, run: Run) -> None:
+        """Take a run in; its sink must stand."""
+        self._runs[run.job.job_id] = run
+        self.wake()
+
+    def remove(self, run: Run) -> None:
+        """Let a run go: it is done, failed or cancelled. Its batches are cancelled."""
+        run.is_over = True
+        self._runs.pop(run.job.job_id, None)
+        for task, (owner, worker) in self._tasks.items():
+            if owner is run:
+                task.cancel()
+                asyncio.get_running_loop().call_later(CANCEL_S, self._insist, worker)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed: look for work on the next turn of the loop."""
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Begin nothing more; wait until the running batches have ended, at most so long."""
+        self._is_draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+
+    @property
+    def flying(self) -> int:
+        """Batches that are being spoken."""
+        return len(self._tasks)
+
+    # -- decide ---------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        self._is_woken = False
+        if self._is_draining or self.is_paused:
+            return
+        for run in self.runs:
+            try:
+                self._feed(run)
+            except EngineLoadFailed as error:
+                self._wait_or_fail(run, error)
+            except VoicedError as error:
+                self._owner.fail(run, error)
+
+    def _feed(self, run: Run) -> None:
+        """Give a run's next batches to free workers."""
+        while True:
+            if run.is_over or run.is_paused:
+                return
+            worker = self._pool.free_worker(run.spec.model)
+            if worker is None:
+                return
+            batch = run.next_batch(worker.slots)
+            if batch is None:
+                return
+            if not run.has_begun:
+                self._owner.started(run)
+            run.begin(batch)
+            self._pool.use(run.spec.model, run.job.order.speech.keep_alive_s)
+            task = asyncio.get_running_loop().create_task(self._speak(run, batch, worker))
+            self._tasks[task] = (run, worker)
+            task.add_done_callback(self._landed)
+
+    def _wait_or_fail(self, run: Run, error: EngineLoadFailed) -> None:
+        """A stream fails when its engine is broken; a durable job waits until it is tried again."""
+        if run.is_durable:
+            run.note(f"waits: {error.message}")
+            if self._retry is None:
+                self._retry = asyncio.get_running_loop().call_later(1.0, self._try_again)
+        else:
+            self._owner.fail(run, error)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.wake()
+
+    def _landed(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.pop(task, None)
+        self.wake()
+
+    def _insist(self, worker: WorkerProcess) -> None:
+        """A cancelled batch still keeps its worker: end it when somebody waits."""
+        if worker.is_stuck and any(run.spec.model == worker.name for run in self._runs.values()):
+            worker.kill("it did not stop when cancelled, and others wait")
+
+    # -- speak ----------------------------------------------------------------------------------------
+
+    async def _speak(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
+        """Speak one batch; whatever happens, the run knows how it ended."""
+        key = Key(run.spec.model, "cpu", run.plan.language)
+        chars = run.chars(batch)
+        deadline_s = self._pace.deadline_s(
+            key, chars, least_s=self.limits.deadline_s, slowest_s_per_char=run.spec.slowest_s_per_char
+        )
+        began = time.monotonic()
+        failure: VoicedError | None = None
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._relay(run, batch, worker)
+            self._pace.learn(key, batch.end - batch.first, chars, time.monotonic() - began)
+        except TimeoutError:
+            worker.kill(f"it took longer than {deadline_s:.0f} s for {chars} characters")
+            failure = EngineCrashed(f"a segment took longer than {deadline_s:.0f} s")
+        except (WorkerLost, SynthesisFailed) as error:
+            failure = error
+        except asyncio.CancelledError:
+            run.land(batch, is_redone=True)
+            raise
+        except Exception:
+            logger.exception("job %s: segment %d", run.job.job_id, batch.first)
+            failure = InternalError("a fault inside voiced; the log has the details")
+        run.land(batch, is_redone=failure is not None)
+        if failure is not None and not run.is_over:
+            self._count_failure(run, batch, failure)
+        elif run.is_spoken and not run.is_over:
+            self._owner.spoken(run)
+
+    async def _relay(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
+        rate = worker.sample_rate_hz
+        async with contextlib.aclosing(worker.run(self._request(run, batch))) as frames:
+            async for fields, payload in frames:
+                kind: Any = fields["type"]
+                if kind == "audio":
+                    run.take_audio(_index(fields), payload, "cpu")
+                elif kind == "spoken":
+                    words, missed = fields.get("words", 0), fields.get("missed", [])
+                    assert isinstance(words, int)
+                    assert isinstance(missed, list)
+                    run.take_spoken(_index(fields), Spoken(words, len(missed)), rate)
+                    self._owner.progressed(run)
+                elif kind == "cancelled":
+                    raise JobCancelled("the worker was told to stop")
+
+    def _request(self, run: Run, batch: Batch) -> dict[str, object]:
+        speech = run.job.order.speech
+        segments = []
+        for index in range(batch.first, batch.end):
+            segment = run.plan.segments[index]
+            text = run.text.read(segment) if segment.spoken is None else segment.spoken
+            segments.append({"index": index, "text": text, "language": segment.language})
+        return {
+            "type": "speak",
+            "voice": speech.voice,
+            "language": run.plan.language,
+            "speed": speech.speed,
+            "pitch": speech.pitch,
+            "volume": speech.volume,
+            "seed": segment_seed(speech.seed, batch.first),
+            "is_stream": not run.is_durable,
+            "segments": segments,
+        }
+
+    def _count_failure(self, run: Run, batch: Batch, failure: VoicedError) -> None:
+        run.attempts[batch] += 1
+        attempt = run.attempts[batch]
+        logger.warning(
+            "job %s: segments %d-%d, attempt %d of %d: %s",
+            run.job.job_id,
+            batch.first,
+            batch.end - 1,
+            attempt,
+            self.limits.attempts,
+            failure.message,
+        )
+        if attempt >= self.limits.attempts or isinstance(failure, InternalError):
+            place = run.plan.segments[
+                run.assembly.head if run.assembly.head in range(*batch) else batch.first
+            ]
+            kind: type[VoicedError] = (
+                type(failure) if isinstance(failure, DeviceOutOfMemory) else EngineCrashed
+            )
+            kind = InternalError if isinstance(failure, InternalError) else kind
+            self._owner.fail(
+                run,
+                kind(
+                    f"segment {batch.first + 1} of {len(run.plan.segments)} (characters {place.start}-{place.end}) "
+                    f"could not be spoken in {attempt} attempts: {failure.message}"
+                ),
+            )
+        else:
+            run.note(f"segment {batch.first + 1} was spoken again: {failure.message}")
+
+
+def _index(fields: dict[str, object]) -> int:
+    index = fields["index"]
+    assert isinstance(index, int)
+    return index

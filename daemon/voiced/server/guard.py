@@ -1,0 +1,177 @@
+"""The guard: peers may neither use up the descriptors nor the memory of the daemon.
+
+libzmq ends the process when `accept` finds no descriptor left, and bounds a frame but not a message. So new
+peers wait in the backlog above a share of the descriptors, and all peers are dropped when the memory grows while they
+send what never becomes a message; proper clients connect again by themselves.
+"""
+
+import ctypes
+import logging
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import zmq
+
+from voiced.server.channel import Channel
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
+
+logger = logging.getLogger(__name__)
+
+_IS_LINUX = sys.platform.startswith("linux")
+DESCRIPTORS_WANTED = 8192
+PEER_SHARE = 4
+"""Peers may take one descriptor in so many."""
+MEMORY_STEP_BYTES = 64 << 20
+_CALM_S = 0.25
+_ALERT_S = 0.02
+_ALERT_BYTES = 4 << 20
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the limit of open files as far as wanted and allowed; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft
+
+
+class Guard:
+    """Counts the peers of all channels, and watches the memory while there are any.
+
+    Args:
+        channels: Those that peers connect to.
+        descriptors: Limit of open files.
+        read_rss: Gives the daemon's resident bytes.
+    """
+
+    def __init__(
+        self, channels: Sequence[Channel], descriptors: int, read_rss: Callable[[], int] | None = None
+    ) -> None:
+        self._channels = channels
+        self._limit = descriptors // PEER_SHARE
+        self._read_rss = read_rss or rss_bytes
+        self._peers = dict.fromkeys(channels, 0)
+        self._is_full = False
+        self._loop: AbstractEventLoop | None = None
+        self._timer: TimerHandle | None = None
+        self._base_bytes = 0
+        self._last_bytes = 0
+        self.trips = 0
+        """How often all peers were dropped."""
+
+    @property
+    def peers(self) -> int:
+        """Peers that are connected."""
+        return sum(self._peers.values())
+
+    def attach(self, loop: "AbstractEventLoop") -> None:
+        """Begin to watch."""
+        self._loop = loop
+        for channel in self._channels:
+            self._listen(channel)
+
+    def close(self) -> None:
+        """Watch no more; before the channels close."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None:
+            for channel in self._channels:
+                self._loop.remove_reader(channel.monitor.fileno())
+        self._loop = None
+
+    # -- peers ----------------------------------------------------------------------------------------
+
+    def _listen(self, channel: Channel) -> None:
+        assert self._loop is not None
+        self._loop.add_reader(channel.monitor.fileno(), self._drain, channel)
+        self._loop.call_soon(self._drain, channel)
+
+    def _drain(self, channel: Channel) -> None:
+        while self._loop is not None and not channel.monitor.closed:
+            try:
+                event, _address = channel.monitor.recv_multipart(flags=zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            # zmq_socket_monitor(3): the first frame begins with the event, 16 bit in the machine's order.
+            step = 1 if int.from_bytes(event[:2], sys.byteorder) == zmq.EVENT_ACCEPTED else -1
+            self._peers[channel] = max(0, self._peers[channel] + step)
+        self._judge_peers()
+
+    def _judge_peers(self) -> None:
+        if not self._is_full and self.peers >= self._limit:
+            self._is_full = True
+            logger.warning(
+                "%d peers are connected: no more are taken until half of them are gone", self.peers
+            )
+            for channel in self._channels:
+                channel.refuse()
+        elif self._is_full and self.peers <= self._limit // 2:
+            self._is_full = False
+            for channel in self._channels:
+                channel.accept()
+        if self.peers and self._timer is None and self._loop is not None:
+            self._last_bytes = self._read_rss()
+            self._base_bytes = min(self._base_bytes or self._last_bytes, self._last_bytes)
+            self._timer = self._loop.call_later(_CALM_S, self._look)
+
+    # -- memory ---------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Take the present memory as usual: the daemon has just grown by its own doing."""
+        self._base_bytes = self._last_bytes = self._read_rss()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop is None:
+            return
+        now = self._read_rss()
+        grown, self._last_bytes = now - self._last_bytes, now
+        if now - self._base_bytes > MEMORY_STEP_BYTES:
+            self._drop_all(now)
+        if self.peers:
+            self._timer = self._loop.call_later(_ALERT_S if grown > _ALERT_BYTES else _CALM_S, self._look)
+        else:
+            self._base_bytes = 0
+
+    def _drop_all(self, now: int) -> None:
+        assert self._loop is not None
+        self.trips += 1
+        logger.warning("the memory grew to %d MB: all peers are dropped", now >> 20)
+        for channel in self._channels:
+            self._loop.remove_reader(channel.monitor.fileno())
+            channel.drop_peers()
+            self._peers[channel] = 0
+            self._listen(channel)
+        self._is_full = False
+        trim_memory()
+        # What stays after a trip is the new measure: a daemon that really needs more must not trip for ever.
+        self.settle()
+
+
+def rss_bytes() -> int:
+    """Return the resident memory of this process."""
+    if _IS_LINUX:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    return psutil_rss()
+
+
+def psutil_rss() -> int:
+    """Return the resident memory of this process where there is no /proc."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def trim_memory() -> None:
+    """Give freed memory back to the system, where the C library can."""
+    if _IS_LINUX:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

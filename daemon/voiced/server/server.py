@@ -1,0 +1,121 @@
+"""The server: what came over the sockets is decoded, handed to the desk, and answered. No domain rule in it.
+
+Every request gets an answer, also the unknown and the malformed one. This is the one place that turns errors into
+`ErrorReply`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import zmq
+
+from voiced.jobs.sinks import Sent
+from voiced.server.channel import Channel, Frames
+from voiced.server.sockets import Sockets
+from voiced_ipc import codec
+from voiced_ipc import messages as m
+from voiced_ipc.errors import InternalError, JobCancelled, NotServed, VoicedError
+
+logger = logging.getLogger(__name__)
+
+
+class SocketPeer:
+    """Who asked: an identity on a channel."""
+
+    def __init__(self, channel: Channel, identity: bytes) -> None:
+        self._channel = channel
+        self._identity = identity
+
+    def send(self, reply: m.Reply, payload: bytes | memoryview | None = None) -> Sent:
+        """Send a reply without waiting."""
+        try:
+            self._channel.send([self._identity, *codec.encode(reply, payload)])
+        except zmq.Again:
+            return Sent.FULL
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return Sent.GONE
+            raise
+        return Sent.YES
+
+
+Handler = Callable[[m.Request, bytes, SocketPeer], Awaitable[m.Reply | None]]
+"""Serves one request; None = it answers by itself, later."""
+
+
+class Server:
+    """Answers what comes over the sockets.
+
+    Args:
+        sockets: Open already: whoever connected early is answered now.
+        handle: Serves one request.
+    """
+
+    def __init__(self, sockets: Sockets, handle: Handler) -> None:
+        self._sockets = sockets
+        self._handle = handle
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sequence = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to answer."""
+        self._sockets.attach(loop, self._received)
+
+    def publish(self, event: type[m.Event], **fields: object) -> None:
+        """Tell everybody who listens."""
+        self._sequence += 1
+        made = event(sequence=self._sequence, **fields)
+        try:
+            self._sockets.events.send([*codec.encode_event(made)])
+        except zmq.ZMQError as error:
+            logger.debug("an event was lost: %s", error)
+
+    async def stop(self) -> None:
+        """Answer what is being served, then close everything; the paths go too."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        for task in list(self._tasks):
+            task.cancel()
+        # Give libzmq's thread a moment to put the last replies onto the wire: linger is 0.
+        await asyncio.sleep(0.05)
+        self._sockets.close()
+
+    # -- one message ----------------------------------------------------------------------------------
+
+    def _received(self, channel: Channel, frames: Frames) -> None:
+        peer = SocketPeer(channel, frames.identity)
+        try:
+            request, payload = codec.decode_request(frames.parts)
+            self._check_channel(channel, request)
+        except VoicedError as error:
+            peer.send(_error_reply(codec.request_id_of(frames.parts), error))
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(request, payload, peer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _check_channel(self, channel: Channel, request: m.Request) -> None:
+        if channel is self._sockets.control and not request.on_control:
+            raise NotServed(f"{m.tag_of(type(request))} belongs to voiced.sock, not to control.sock")
+        if channel is self._sockets.speech and not request.on_speech:
+            raise NotServed(f"{m.tag_of(type(request))} belongs to control.sock, not to voiced.sock")
+
+    async def _serve(self, request: m.Request, payload: bytes, peer: SocketPeer) -> None:
+        try:
+            reply = await self._handle(request, payload, peer)
+        except JobCancelled as error:
+            reply = _error_reply(request.request_id, error)
+        except VoicedError as error:
+            logger.info("%s refused: %s: %s", m.tag_of(type(request)), error.code.value, error.message)
+            reply = _error_reply(request.request_id, error)
+        except Exception:
+            logger.exception("%s failed", m.tag_of(type(request)))
+            fault = InternalError("a fault inside voiced; its log has the details")
+            reply = _error_reply(request.request_id, fault)
+        if reply is not None:
+            peer.send(reply)
+
+
+def _error_reply(request_id: str, error: VoicedError) -> m.ErrorReply:
+    return m.ErrorReply(request_id=request_id, code=error.code.value, message=error.message)

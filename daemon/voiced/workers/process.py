@@ -1,0 +1,302 @@
+"""A child process as the daemon's loop sees it: its link, the tasks it works on, its life.
+
+Belongs to the main thread, the loop's: a child's parent-death signal follows the thread that spawned it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from voiced.workers.link import Fields, FrameReader, LinkError, pack
+from voiced_ipc.errors import EngineCrashed, EngineLoadFailed, error_for
+
+logger = logging.getLogger(__name__)
+
+Frame = tuple[Fields, bytes]
+_LAST_WORDS_S = 0.2
+_ENDS_TASK = frozenset(("done", "failed", "cancelled", "prepared", "finished"))
+
+
+class WorkerState(Enum):
+    """The life of a child."""
+
+    STARTING = "starting"
+    READY = "ready"
+    GONE = "gone"
+
+
+class WorkerLost(EngineCrashed):
+    """The child ended while a task ran."""
+
+
+class WorkerProcess(asyncio.Protocol):
+    """One child.
+
+    Args:
+        name: For the log.
+        on_change: Called when it becomes ready, when a task ends, and when it is gone.
+    """
+
+    def __init__(self, name: str, on_change: Callable[["WorkerProcess"], None]) -> None:
+        self.name = name
+        self.state = WorkerState.STARTING
+        self.ready: Fields = {}
+        """The child's `ready` frame."""
+        self.refusal: EngineLoadFailed | None = None
+        self.slots = 1
+        self.rss_bytes = 0
+        self.spawned_at = time.monotonic()
+        self.idle_since = time.monotonic()
+        self.last_heard = time.monotonic()
+        self.pinged_at: float | None = None
+        """When the last unanswered ping was sent."""
+        self.is_announced = False
+        """Whether the pool has told that it is ready."""
+        self.is_dismissed = False
+        """Whether it was asked to go: its end is then no fault."""
+        self.end_reason = ""
+        self._on_change = on_change
+        self._tasks: dict[int, asyncio.Queue[Frame | None]] = {}
+        self._cancelled: dict[int, float] = {}
+        """Tasks that were told to stop and have not said that they did, since when."""
+        self._next_task = 0
+        self._frames = FrameReader()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._pidfd: int | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    async def start(self, command: Sequence[str], environment: Mapping[str, str], load: Fields) -> None:
+        """Spawn the child and give it its `load` frame.
+
+        Args:
+            command: Program and arguments; `--link-fd` and `--parent` are added.
+            environment: All of it.
+            load: The first frame.
+
+        Raises:
+            OSError: If it cannot be spawned.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            for end in (ours, theirs):
+                # A whole chunk of audio without a stop of the writer.
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            self._process = subprocess.Popen(
+                [*command, "--link-fd", str(theirs.fileno()), "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=dict(environment),
+                pass_fds=[theirs.fileno()],
+                # Its own session: Ctrl+C in the daemon's terminal is the daemon's.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        loop = asyncio.get_running_loop()
+        self._watch(loop)
+        ours.setblocking(False)
+        await loop.connect_accepted_socket(lambda: self, ours)
+        self._send(load)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Reap the child the moment it ends, where the system tells; else when the link ends."""
+        assert self._process is not None
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(self._process.pid)
+            loop.add_reader(self._pidfd, self._reap)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; 0 before it is spawned."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> int:
+        """Tasks that it works on."""
+        return len(self._tasks)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it would begin another task at once."""
+        return self.state is WorkerState.READY and self.running < self.slots
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a task goes on that was cancelled."""
+        return self.state is WorkerState.READY and bool(self._cancelled)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of its audio; 0 before it is ready."""
+        rate = self.ready.get("sample_rate_hz", 0)
+        return rate if isinstance(rate, int) else 0
+
+    def dismiss(self, reason: str) -> None:
+        """Ask it to go; its tasks are lost."""
+        self.is_dismissed = True
+        self.end_reason = reason
+        self._send({"type": "end"})
+
+    def give_up(self, reason: str) -> None:
+        """It could not even be started."""
+        self.end_reason = reason
+        self._bury()
+
+    def kill(self, reason: str) -> None:
+        """End it now."""
+        self.end_reason = self.end_reason or reason
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until it is gone; return whether it is."""
+        end = time.monotonic() + timeout_s
+        while self.state is not WorkerState.GONE and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        return self.state is WorkerState.GONE
+
+    # -- work -----------------------------------------------------------------------------------------
+
+    async def run(self, fields: Fields, payload: bytes = b"") -> AsyncGenerator[Frame, None]:
+        """Give it a task and return its frames up to the one that ends it.
+
+        Leaving early cancels the task; the slot stays taken until the child says so.
+
+        Raises:
+            WorkerLost: If the child ends first.
+            VoicedError: What its `failed` frame says.
+        """
+        task = self._next_task
+        self._next_task += 1
+        queue: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._tasks[task] = queue
+        self._send({**fields, "task": task}, payload)
+        is_over = False
+        try:
+            while not is_over:
+                frame = await queue.get()
+                if frame is None:
+                    is_over = True
+                    raise WorkerLost(f"{self.name} ended: {self.end_reason}")
+                is_over = frame[0]["type"] in _ENDS_TASK
+                if frame[0]["type"] == "failed":
+                    raise error_for(str(frame[0]["code"]), str(frame[0]["message"]))
+                yield frame
+        finally:
+            if not is_over:
+                self._cancelled[task] = time.monotonic()
+                self._send({"type": "cancel", "task": task})
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.pinged_at = time.monotonic()
+        self._send({"type": "ping", "n": 0})
+
+    def _send(self, fields: Fields, payload: bytes = b"") -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(pack(fields, payload))
+
+    # -- the link -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (called by the loop)."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames apart and hand them to their tasks (called by the loop)."""
+        self.last_heard = time.monotonic()
+        try:
+            for frame in self._frames.feed(data):
+                self._take(frame)
+        except (LinkError, KeyError, TypeError) as error:
+            logger.error("%s (pid %d) sent nonsense: %s", self.name, self.pid, error)
+            self.kill(f"it sent nonsense: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note of the end (called by the loop)."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill("its link closed")
+            if not hasattr(os, "pidfd_open"):
+                self._reap()
+        if self._process is None or self._process.poll() is not None:
+            self._bury()
+
+    def _take(self, frame: Frame) -> None:
+        fields: dict[str, Any] = frame[0]
+        kind = fields["type"]
+        if "task" in fields:
+            queue = self._tasks.get(fields["task"])
+            if queue is not None:
+                queue.put_nowait(frame)
+            if kind in _ENDS_TASK:
+                self._tasks.pop(fields["task"], None)
+                self._cancelled.pop(fields["task"], None)
+                self.idle_since = time.monotonic()
+                self._on_change(self)
+        elif kind == "ready":
+            self.ready = fields
+            self.slots = int(fields.get("slots", 1))
+            self.state = WorkerState.READY
+            self.idle_since = time.monotonic()
+            self._on_change(self)
+        elif kind == "refused":
+            self.refusal = EngineLoadFailed(str(fields["message"]))
+            self.end_reason = str(fields["message"])
+        elif kind == "pong":
+            self.pinged_at = None
+            self.rss_bytes = int(fields.get("rss_bytes", 0))
+
+    def _reap(self) -> None:
+        """Take the exit code; what the child said last is still read before it counts as gone."""
+        loop = asyncio.get_running_loop()
+        assert self._process is not None
+        code = self._process.wait()
+        if self._pidfd is not None:
+            loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+        self.end_reason = self.end_reason or _describe(code)
+        if self._transport is None or self._transport.is_closing():
+            self._bury()
+        else:
+            # A child of the child may hold the link open: do not wait for it for long.
+            loop.call_later(_LAST_WORDS_S, self._transport.abort)
+
+    def _bury(self) -> None:
+        if self.state is WorkerState.GONE:
+            return
+        self.state = WorkerState.GONE
+        for queue in self._tasks.values():
+            queue.put_nowait(None)
+        self._tasks.clear()
+        self._on_change(self)
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def python_command(*arguments: str) -> list[str]:
+    """Return the command of a child written in Python: this interpreter."""
+    return [sys.executable, *arguments]
