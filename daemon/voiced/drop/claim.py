@@ -1,0 +1,171 @@
+"""Taking a file out of the drop folder for good, and handing it back with a reason.
+
+A claim is a rename into `<drop>/.voiced/<job id>/<relative path>`: atomic, on the same file system, and found
+again after a crash. From then on nobody can open the file by the name that he knows.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from voiced.drop.verdict import CLAIMS_FOLDER
+from voiced.files import (
+    place,
+    printable,
+    rename_without_replacing,
+    shorten,
+    sweep_temporaries,
+    write_atomically,
+)
+from voiced_ipc.messages import new_id
+
+_logger = logging.getLogger(__name__)
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
+
+
+class Claim(NamedTuple):
+    """A file taken from the drop folder."""
+
+    job_id: str
+    path: Path
+    """Where it lies now."""
+    relative: Path
+    """Where it lay, below the drop folder."""
+
+
+def claim_file(drop: Path, relative: Path) -> Claim:
+    """Take a file and return the claim.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+        OSError: If it cannot be moved; it lies where it lay.
+    """
+    job_id = new_id()
+    folder = _claims_folder(drop) / job_id
+    claim = Claim(job_id, folder / relative, relative)
+    folder.mkdir(mode=0o700)
+    try:
+        claim.path.parent.mkdir(parents=True, exist_ok=True)
+        rename_without_replacing(drop / relative, claim.path)
+    except OSError:
+        discard_claim(claim)
+        raise
+    return claim
+
+
+def _claims_folder(drop: Path) -> Path:
+    folder = drop / CLAIMS_FOLDER
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise NotADirectoryError(f"{printable(folder)} must be a folder of voiced's own: move it away")
+    return folder
+
+
+def find_claims(drop: Path) -> list[Claim]:
+    """Return the claims that an earlier run left, oldest first; empty folders of others are removed.
+
+    Raises:
+        OSError: If the folder of claims cannot be read.
+    """
+    base = drop / CLAIMS_FOLDER
+    try:
+        if not stat.S_ISDIR(base.lstat().st_mode):
+            return []
+    except FileNotFoundError:
+        return []
+    sweep_temporaries(base)
+    with os.scandir(base) as entries:
+        folders = [entry for entry in entries if _JOB_ID.fullmatch(entry.name)]
+        folders = [entry for entry in folders if entry.is_dir(follow_symlinks=False)]
+        folders.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns)
+    return [claim for entry in folders for claim in _claims_in(Path(entry.path))]
+
+
+def _claims_in(folder: Path) -> Iterator[Claim]:
+    # One file is ours; should somebody have put others beside it, they wait for the next start.
+    for parent, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            path = Path(parent, name)
+            yield Claim(folder.name, path, path.relative_to(folder))
+            return
+    _remove_empty(folder)
+
+
+def discard_claim(claim: Claim) -> None:
+    """Remove the empty folders that a claim leaves behind; a file that still lies there stays."""
+    _remove_empty(claim.path.parents[len(claim.relative.parts) - 1])
+
+
+def _remove_empty(folder: Path) -> None:
+    for parent, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(parent).rmdir()
+
+
+def refuse(
+    source: Claim | Path, failed_folder: Path, relative: Path, message: str, *, may_copy: bool = True
+) -> Path:
+    """Move a file to the failed folder, write the reason beside it, and return where the file lies now.
+
+    Args:
+        source: The claim, whose folders go too, or an entry of the drop folder.
+        failed_folder: Where it goes, under its relative path or the first free name like it.
+        relative: Its path below the drop folder.
+        message: What is wrong with it, why that matters, what to do.
+        may_copy: Whether it may be read, where the failed folder is on another device.
+
+    Raises:
+        OSError: If it cannot be moved: it lies where it lay. EXDEV where it would have to be copied.
+    """
+    path = source.path if isinstance(source, Claim) else source
+    lies = place(path, failed_folder, relative, may_copy=may_copy)
+    if isinstance(source, Claim):
+        discard_claim(source)
+    try:
+        write_note(
+            lies, f"The file lies beside this note as {printable(lies.name)}, as it was.", relative, message
+        )
+    except OSError as error:
+        _logger.warning("the reason cannot be written beside %s: %s", printable(lies), error)
+    return lies
+
+
+def write_note(beside: Path, whereabouts: str, relative: Path, message: str) -> Path:
+    """Write `NAME.error.txt` with the reason of a refusal and return it; the same note is not written twice.
+
+    Args:
+        beside: The file that it is about, there or not; its folder is made.
+        whereabouts: A sentence that tells where the file is.
+        relative: The file's path below the drop folder.
+        message: What is wrong with it, why that matters, what to do.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    text = (
+        f"voiced could not speak {printable(relative)}.\n\n"
+        f"Why, and what to do: {message}\n\n"
+        f"{whereabouts} Put it into the drop folder again when it is mended.\n"
+    ).encode("utf-8", "backslashreplace")
+    wished = Path(shorten(beside.name, ".error.txt"))
+    if _holds(beside.parent / wished, text):
+        return beside.parent / wished
+    fresh = beside.parent / f".voiced-{new_id()}.tmp"
+    write_atomically(fresh, text)
+    return place(fresh, beside.parent, wished)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and found.st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
