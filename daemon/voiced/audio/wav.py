@@ -1,0 +1,100 @@
+"""The header of a WAV file as bytes: always of the same length, so that it can be written last.
+
+Up to 4 GiB the file is plain RIFF with a JUNK chunk; beyond, that chunk becomes the `ds64` of RF64 (EBU Tech 3306)
+and nothing moves. Imports no audio library; any thread, any process.
+"""
+
+import struct
+from typing import NamedTuple
+
+from voiced.audio.pcm import SAMPLE_BYTES
+
+WAV_HEADER_BYTES = 80
+_DS64_BYTES = 28
+_UNKNOWN = 0xFFFF_FFFF
+_PCM = 1
+_MAX_TITLE_BYTES = 4096
+
+
+class WavInfo(NamedTuple):
+    """What a header says."""
+
+    sample_rate_hz: int
+    channels: int
+    data_offset: int
+    data_bytes: int
+    """As declared; the file may hold less."""
+
+
+class NotWav(ValueError):
+    """The bytes are no header of PCM s16le."""
+
+
+def wav_header(data_bytes: int, sample_rate_hz: int, channels: int = 1, trailer_bytes: int = 0) -> bytes:
+    """Return the `WAV_HEADER_BYTES` before `data_bytes` of PCM s16le.
+
+    Args:
+        data_bytes: Size of the sound.
+        sample_rate_hz: Frames a second.
+        channels: Samples in a frame.
+        trailer_bytes: Size of what follows the sound, as `wav_trailer` makes it.
+    """
+    riff_bytes = WAV_HEADER_BYTES - 8 + data_bytes + trailer_bytes
+    frame_bytes = SAMPLE_BYTES * channels
+    fmt = struct.pack(
+        "<4sIHHIIHH",
+        *(
+            b"fmt ",
+            16,
+            _PCM,
+            channels,
+            sample_rate_hz,
+            sample_rate_hz * frame_bytes,
+            frame_bytes,
+            SAMPLE_BYTES * 8,
+        ),
+    )
+    if riff_bytes < _UNKNOWN:
+        start = struct.pack("<4sI4s4sI28x", b"RIFF", riff_bytes, b"WAVE", b"JUNK", _DS64_BYTES)
+        return start + fmt + struct.pack("<4sI", b"data", data_bytes)
+    start = struct.pack("<4sI4s4sI", b"RF64", _UNKNOWN, b"WAVE", b"ds64", _DS64_BYTES)
+    sizes = struct.pack("<QQQI", riff_bytes, data_bytes, data_bytes // frame_bytes, 0)
+    return start + sizes + fmt + struct.pack("<4sI", b"data", _UNKNOWN)
+
+
+def wav_trailer(title: str) -> bytes:
+    """Return the chunk after the sound that names it, in UTF-8; nothing for an empty title."""
+    if not title:
+        return b""
+    name = title.encode("utf-8", "replace")[:_MAX_TITLE_BYTES].decode("utf-8", "ignore").encode() + b"\0"
+    name += b"\0" * (len(name) % 2)
+    return struct.pack("<4sI4s4sI", b"LIST", 12 + len(name), b"INFO", b"INAM", len(name)) + name
+
+
+def parse_wav(start: bytes) -> WavInfo:
+    """Return what the first bytes of a file say; they must reach to the `data` chunk.
+
+    Raises:
+        NotWav: If they are no RIFF or RF64 header of PCM s16le.
+    """
+    if len(start) < 12 or start[:4] not in (b"RIFF", b"RF64") or start[8:12] != b"WAVE":
+        raise NotWav("no RIFF or RF64 header")
+    place, rate, channels, long_bytes = 12, 0, 0, None
+    while place + 8 <= len(start):
+        name, size = struct.unpack_from("<4sI", start, place)
+        place += 8
+        if name == b"data":
+            if not rate:
+                raise NotWav("the format is missing")
+            data_bytes = long_bytes if size == _UNKNOWN and long_bytes is not None else size
+            return WavInfo(rate, channels, place, data_bytes)
+        if place + size > len(start):
+            break
+        if name == b"ds64" and size >= _DS64_BYTES:
+            long_bytes = struct.unpack_from("<Q", start, place + 8)[0]
+        elif name == b"fmt " and size >= 16:
+            kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", start, place)
+            if (kind, bits) != (_PCM, 8 * SAMPLE_BYTES):
+                raise NotWav(f"format {kind} with {bits} bits is not PCM s16le")
+        place += size + size % 2
+    raise NotWav("no sound in it")

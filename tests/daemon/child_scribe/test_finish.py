@@ -1,0 +1,115 @@
+"""Spools to audio files, through the real process; and how it ends."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from tests.daemon.child_scribe.support import TIMEOUT_S, RunningScribe, running_scribe
+from voiced.audio.wav import WAV_HEADER_BYTES
+
+_RATE_HZ = 24_000
+_LONG_S = 1200
+
+
+@pytest.fixture
+def scribe() -> Iterator[RunningScribe]:
+    with running_scribe() as running:
+        yield running
+
+
+def task_for(folder: Path, seconds: int = 2, **changes: object) -> dict[str, Any]:
+    """Return the fields of a task, with its spool in the folder."""
+    source = folder / "spool"
+    with source.open("wb") as file:
+        file.truncate(WAV_HEADER_BYTES + 2 * seconds * _RATE_HZ)
+    fields: dict[str, Any] = {
+        "task": 7,
+        "source": str(source),
+        "data_offset": WAV_HEADER_BYTES,
+        "samples": seconds * _RATE_HZ,
+        "sample_rate_hz": _RATE_HZ,
+        "target": str(folder / "out"),
+        "format": "wav",
+    }
+    return fields | changes
+
+
+@pytest.mark.parametrize(("format_", "rate_hz"), [("wav", 0), ("wav", 16_000), ("flac", 0), ("flac", 48_000)])
+def test_a_spool_becomes_a_file(scribe: RunningScribe, tmp_path: Path, format_: str, rate_hz: int) -> None:
+    task = task_for(tmp_path, format=format_, target_rate_hz=rate_hz, title="Ein Tag")
+    answer, _ = scribe.ask("finish", **task)
+    target = tmp_path / "out"
+    rate_hz = rate_hz or _RATE_HZ
+    assert answer == {"type": "finished", "task": 7, "bytes": target.stat().st_size, "samples": 2 * rate_hz}
+    with soundfile.SoundFile(target) as file:
+        assert (file.samplerate, file.frames, file.title) == (rate_hz, 2 * rate_hz, "Ein Tag")
+
+
+def test_failures_are_answered_and_leave_no_file(scribe: RunningScribe, tmp_path: Path) -> None:
+    short, _ = scribe.ask("finish", **task_for(tmp_path, samples=10 * _RATE_HZ))
+    assert short["code"] == "storage-failed"
+    missing, _ = scribe.ask("finish", **task_for(tmp_path, source=str(tmp_path / "none")))
+    assert missing["code"] == "storage-failed"
+    unknown, _ = scribe.ask("finish", **task_for(tmp_path, format="mp5"))
+    assert unknown["code"] == "invalid-request"
+    nowhere, _ = scribe.ask("finish", **task_for(tmp_path, target=str(tmp_path / "none" / "out")))
+    assert nowhere["code"] == "storage-failed"
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+def test_a_long_file_tells_its_progress_answers_and_can_be_cancelled(
+    scribe: RunningScribe, tmp_path: Path
+) -> None:
+    task = task_for(tmp_path, _LONG_S, format="flac", target_rate_hz=48_000)
+    scribe.send("finish", **task)
+    answer, _ = scribe.receive()
+    assert answer["type"] == "progress"
+    assert answer["task"] == 7
+    fraction = answer["fraction"]
+    assert isinstance(fraction, float)
+    assert 0 < fraction < 1
+    scribe.send("ping", n=7)
+    while (answer := scribe.receive()[0])["type"] == "progress":
+        pass
+    assert (answer["type"], answer["n"]) == ("pong", 7)
+    scribe.send("cancel", task=8)
+    scribe.send("cancel", task=7)
+    while (answer := scribe.receive()[0])["type"] == "progress":
+        pass
+    assert (answer["type"], answer["code"]) == ("failed", "job-cancelled")
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+def test_ping(scribe: RunningScribe) -> None:
+    answer, _ = scribe.ask("ping", n=1)
+    assert (answer["type"], answer["n"]) == ("pong", 1)
+    rss_bytes = answer["rss_bytes"]
+    assert isinstance(rss_bytes, int)
+    assert 1 << 20 < rss_bytes < 100 << 20
+
+
+def test_end(scribe: RunningScribe) -> None:
+    scribe.send("end")
+    assert scribe.process.wait(TIMEOUT_S) == 0
+
+
+def test_it_goes_with_the_daemon(scribe: RunningScribe) -> None:
+    scribe.hang_up()
+    assert scribe.process.wait(TIMEOUT_S) == 0
+
+
+def test_it_goes_with_the_daemon_in_the_middle_of_a_file(scribe: RunningScribe, tmp_path: Path) -> None:
+    scribe.send("finish", **task_for(tmp_path, _LONG_S, format="flac", target_rate_hz=48_000))
+    assert scribe.receive()[0]["type"] == "progress"
+    scribe.hang_up()
+    assert scribe.process.wait(TIMEOUT_S) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+def test_sigterm_ends_it(scribe: RunningScribe) -> None:
+    scribe.process.send_signal(signal.SIGTERM)
+    assert scribe.process.wait(TIMEOUT_S) == -signal.SIGTERM
