@@ -8,6 +8,7 @@ What clients send from then on waits in the sockets; the parts that answer are i
 import contextlib
 import logging
 import os
+import signal
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ from voiced_ipc.errors import StorageFailed
 logger = logging.getLogger(__name__)
 
 _PRIVATE_UMASK = 0o077
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked from READY until the loop handles them."""
 
 
 class Booted(NamedTuple):
@@ -80,7 +83,9 @@ def boot(overrides: Mapping[str, object]) -> Booted:
         if database_problem:
             logger.error("%s", database_problem)
         undo.pop_all()
-    notifier.ready()
+    # From here on a signal means a proper stop; it waits until the loop can see to it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    notifier.ready("starting")
     return Booted(
         paths, config, problems, overrides, notifier, lock, sockets, database, database_problem, file_mode
     )

@@ -191,8 +191,8 @@ KEYS: dict[str, Key] = {
     ),
     "torch_compile": Key(
         "device",
-        _word("auto", "true", "false"),
-        "auto, true or false",
+        _word("auto", "true", "false", "force"),
+        "auto, true, false or force",
         "torch.compile.",
         ("ENABLE_TORCH_COMPILE",),
     ),
@@ -334,7 +334,7 @@ def _from_environment(env: Mapping[str, str]) -> list[tuple[str, str, object]]:
             if env.get(variable, "") != "":
                 found.append((variable, key, env[variable]))
     if env.get("FORCE_TORCH_COMPILE", "") == "1":
-        found.append(("FORCE_TORCH_COMPILE", "torch_compile", "true"))
+        found.append(("FORCE_TORCH_COMPILE", "torch_compile", "force"))
     return found
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from voiced.app import EXIT_OK, EXIT_RESTART
-from voiced.boot import Booted
+from voiced.boot import STOP_SIGNALS, Booted
 from voiced.config import Config, Problem, load_config
 from voiced.desk import Desk
 from voiced.dropping import DropFolder
@@ -51,7 +51,9 @@ class Daemon:
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {key: self._store.setting(key) for key in (PAUSED_SETTING, LOCK_SETTING, PACE_SETTING)}
         self._pace = Pace(self._kept[PACE_SETTING] or "")
-        self._pool = Pool(_pool_limits(self.config), self._pool_changed, self._pool_event)
+        self._pool = Pool(
+            _pool_limits(self.config), booted.paths.data / "models", self._pool_changed, self._pool_event
+        )
         self._scribes = Scribes(self._pool)
         self._intake = Intake(self.config, booted.paths, self._pool, self._scribes)
         finisher = Finisher(self._store, self._scribes.finish, booted.paths.spool, booted.file_mode)
@@ -64,6 +66,7 @@ class Daemon:
         self._drop = DropFolder(self.config, self._jobs, self._publish)
         self._stop = asyncio.Event()
         self._exit_code = EXIT_OK
+        self._told_manager = ""
         self._chores: list[asyncio.Task[None]] = []
 
     # -- life -----------------------------------------------------------------------------------------
@@ -87,6 +90,7 @@ class Daemon:
         self._drop.start()
         self._chores = [loop.create_task(self._watchdog()), loop.create_task(self._forget())]
         logger.info("ready: %d job(s) taken up", len(self._jobs.active))
+        self._tell_manager()
         await self._stop.wait()
         await self._end()
         return self._exit_code
@@ -123,6 +127,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_for_manager()))
         stacks = (self._booted.paths.state / "stacks.txt").open("a")
         faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _signalled(self, number: int) -> None:
         if self._stop.is_set():
@@ -135,7 +140,7 @@ class Daemon:
     async def _reload_for_manager(self) -> None:
         self._booted.notifier.reloading()
         await self.reload()
-        self._booted.notifier.ready()
+        self._booted.notifier.ready(self._summary())
 
     # -- asked by the desk ----------------------------------------------------------------------------
 
@@ -189,6 +194,8 @@ class Daemon:
 
     def _publish(self, event: type[m.Event], **fields: object) -> None:
         self._server.publish(event, **fields)
+        if not issubclass(event, m.SegmentFinished | m.LoadChanged):
+            self._tell_manager()
 
     def _pool_changed(self) -> None:
         self._scribes.wake()
@@ -202,6 +209,20 @@ class Daemon:
             self._publish(m.ModelUnloaded, model=model, reason=text)
         else:
             self._publish(m.WorkerReplaced, model=model, reason=text)
+
+    def _tell_manager(self) -> None:
+        """Keep the service manager's status line true; it is told only what changed."""
+        summary = self._summary()
+        if summary != self._told_manager:
+            self._told_manager = summary
+            self._booted.notifier.status(summary)
+
+    def _summary(self) -> str:
+        runs = self._jobs.active
+        if self._jobs.scheduler.is_paused:
+            return f"paused, {len(runs)} job(s) wait"
+        speaking = sum(1 for run in runs if run.has_begun)
+        return f"speaking {speaking} job(s), {len(runs) - speaking} wait" if runs else "idle"
 
     # -- chores ---------------------------------------------------------------------------------------
 

@@ -41,9 +41,9 @@ MAX_HEADER_BYTES = 256 * 1024
 _REQUEST_HEADER_BYTES = 64 * 1024
 _MAX_DEPTH = 8
 
-_REQUEST_TYPES: dict[str, type[Request]] = {tag_of(cls): cls for cls in REQUESTS}  # type: ignore[misc]
-_REPLY_TYPES: dict[str, type[Reply]] = {tag_of(cls): cls for cls in REPLIES}  # type: ignore[misc]
-_EVENT_TYPES: dict[str, type[Event]] = {tag_of(cls): cls for cls in EVENTS}  # type: ignore[misc]
+_REQUEST_TYPES: dict[str, type[Request]] = {tag_of(cls): cls for cls in REQUESTS}
+_REPLY_TYPES: dict[str, type[Reply]] = {tag_of(cls): cls for cls in REPLIES}
+_EVENT_TYPES: dict[str, type[Event]] = {tag_of(cls): cls for cls in EVENTS}
 
 
 class Incoming(NamedTuple):

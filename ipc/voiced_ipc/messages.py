@@ -11,7 +11,7 @@ into bytes.
 
 import secrets
 from enum import Enum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,8 @@ MAX_TEXT_BYTES = 768 * 1024
 """Greatest text payload, UTF-8 bytes. Longer texts travel as an incoming file."""
 MAX_CHUNK_BYTES = 64 * 1024
 """Greatest audio payload of one `AudioChunk`."""
+
+_Root = TypeVar("_Root", bound=Struct)
 
 RequestId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
 Name = Annotated[str, Meta(max_length=200)]
@@ -246,7 +248,7 @@ class DropFolderInfo(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Files seen and not yet taken."""
     detail: str = ""
-    """Why it is not watched."""
+    """What is wrong and what to do; empty when all is well."""
 
 
 class CacheStats(Struct, frozen=True, kw_only=True):
@@ -714,7 +716,7 @@ class Stopping(Event, frozen=True, kw_only=True, tag="stopping"):
     reason: str
 
 
-def _leaves(root: type[Struct]) -> list[type[Struct]]:
+def _leaves(root: type[_Root]) -> list[type[_Root]]:
     """The tagged classes below `root`, in the order of their definition."""
     children = root.__subclasses__()
     return [leaf for child in children for leaf in _leaves(child)] if children else [root]

@@ -69,7 +69,7 @@ class DropWatcher:
         self._clock = clock
         self._lease = lease
         self._box = HintBox()
-        self._info = DropInfo(False, detail="not started")
+        self._info = DropInfo(False)
         self._is_paused = False
         self._thread = threading.Thread(target=self._run, name="voiced-drop", daemon=True)
         if any(folder == settings.drop for folder in (settings.failed, *settings.apart)):

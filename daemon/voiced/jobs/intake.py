@@ -186,6 +186,7 @@ class Intake:
                 language = resolve.check_language(voices, language, speech.model)
             if speech.voice:
                 row = resolve.find_voice(voices, speech.voice, speech.model)
+                speech = speech._replace(voice=row.voice)
                 language = language or row.language
         return speech, spec, language or self.config.language
 

@@ -312,6 +312,8 @@ class JobManager:
         self._is_stopping = True
         await self.scheduler.drain(timeout_s)
         for run in self.scheduler.runs:
-            if not run.is_durable:
+            if run.is_durable:
+                run.close()
+            else:
                 self.streams.end(run, JobState.CANCELLED, ShuttingDown("the daemon is stopping"))
         await self._background.finish(max(1.0, timeout_s))

@@ -68,15 +68,15 @@ def check_unserved(request: Synthesize) -> None:
 
 
 def find_voice(voices: list[VoiceRow], voice: str, model: str) -> VoiceRow:
-    """Return the voice asked for; `name+variant` finds `name`.
+    """Return the voice asked for, by its id or by its language (`fr`); `name+variant` keeps its variant.
 
     Raises:
         UnknownVoice: Naming some that there are.
     """
-    base = voice.partition("+")[0]
-    for row in voices:
-        if row.voice == base:
-            return row
+    base, plus, variant = voice.partition("+")
+    for matches in (lambda row: row.voice == base, lambda row: base.lower() in row.languages):
+        for row in filter(matches, voices):
+            return row._replace(voice=f"{row.voice}{plus}{variant}")
     import difflib
 
     near = difflib.get_close_matches(base, [row.voice for row in voices], n=3)

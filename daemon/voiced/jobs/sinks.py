@@ -220,6 +220,8 @@ class FileSink:
         self._group_bytes = 0
         self._in_store_bytes = 0
         self._group_began = time.monotonic()
+        self._unwritten: Progress | None = None
+        """The last mark, while its group is not with the store."""
         self._is_over = False
 
     @property
@@ -237,7 +239,13 @@ class FileSink:
         is_due = (
             is_last or self._group_bytes >= GROUP_BYTES or time.monotonic() - self._group_began >= GROUP_S
         )
-        if self._is_over or not is_due:
+        self._unwritten = progress
+        if is_due:
+            self._write_group(is_last=is_last)
+
+    def _write_group(self, *, is_last: bool) -> None:
+        progress, self._unwritten = self._unwritten, None
+        if self._is_over or progress is None:
             return
         chunks, size, offset = self._group, self._group_bytes, self._offset
         self._group, self._group_bytes = [], 0
@@ -252,12 +260,11 @@ class FileSink:
         """Nothing more comes; the last `mark` has handed everything over."""
 
     def fail(self, error: VoicedError) -> None:
-        """Write no more; what the ledger has stays for a retry."""
-        self._is_over = True
-        self._group.clear()
+        """What was spoken so far stays for a retry."""
 
     def close(self) -> None:
-        """Close the part, after the writes that the store still has before it."""
+        """Hand over what was marked, and have the part closed after it."""
+        self._write_group(is_last=False)
         self._is_over = True
         self._store.do(lambda _connection: self._part.close())
 

@@ -15,6 +15,8 @@ class ModelSpec(NamedTuple):
     has_gpu_path: bool = False
     is_lean: bool = False
     """Runs in the forking child (`voiced.child.espeak`) that costs little to keep."""
+    has_folder: bool = False
+    """Its files lie in a folder of the data folder."""
     file_batch: int = 1
     """Segments of a file that are spoken at once: the unit that is repeated after a crash."""
     max_segment_chars: int = 400
@@ -39,6 +41,7 @@ TONE = ModelSpec(
     engine="tone",
     licence="Apache-2.0",
     sample_rate_hz=24000,
+    has_folder=True,
     about="a sine tone for tests: no speech, every sample known",
 )
 

@@ -21,7 +21,7 @@ From it:
 - `spoken`: task, index, samples, words, missed; after the last audio of a segment
 - `done`: task; after the last segment of a task
 - `failed`: task, code, message; the task ended, the child lives
-- `cancelled`: task
+- `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)
 - `pong`: n, rss_bytes
 
 To the scribe: `load`, `prepare`, `finish`, `cancel`, `ping`, `end`; from it `ready`, `prepared`, `finished`,
@@ -44,7 +44,7 @@ class LinkError(Exception):
 
 
 def pack(fields: Fields, payload: bytes | memoryview = b"") -> bytes:
-    """Return the bytes of one frame, without its payload's body where that is to be sent by itself."""
+    """Return the bytes of one frame."""
     header: bytes = msgpack.packb(fields)
     return b"".join((len(header).to_bytes(4, "little"), len(payload).to_bytes(4, "little"), header, payload))
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from voiced.models.catalogue import CATALOGUE, ModelSpec
@@ -24,6 +25,7 @@ BROKEN_WINDOW_S = 60.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_LAST_S = 300.0
 _END_S = 2.0
+_TURN_S = 2.5
 _SCRIBE_MEMORY_BYTES = 1 << 30
 
 
@@ -62,14 +64,20 @@ class Pool:
 
     Args:
         limits: See there.
+        models: The folder of the models' folders.
         on_change: Called when a worker became ready or free, or is gone.
         on_event: Called with (kind, model, text): `loaded`, `unloaded`, `replaced`, `broken`.
     """
 
     def __init__(
-        self, limits: PoolLimits, on_change: Callable[[], None], on_event: Callable[[str, str, str], None]
+        self,
+        limits: PoolLimits,
+        models: Path,
+        on_change: Callable[[], None],
+        on_event: Callable[[str, str, str], None],
     ) -> None:
         self.limits = limits
+        self._models = models
         self.engines = {model: Engine(spec) for model, spec in CATALOGUE.items()}
         self.turns = 0
         """Rounds of the supervisor so far: tells the watchdog that it lives."""
@@ -81,7 +89,6 @@ class Pool:
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._is_stopping = False
-        self._options: dict[str, object] = {}
 
     def start(self) -> None:
         """Begin to supervise."""
@@ -151,8 +158,10 @@ class Pool:
             raise EngineLoadFailed(
                 f"{model} is broken ({engine.broken_reason}); it is tried again in {left_s:.0f} s"
             )
-        options = {**self._options}
-        spawn = spawn_worker(engine.spec, device="cpu", threads=self.limits.cores, options=options)
+        folder = self._models / model if engine.spec.has_folder else None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        spawn = spawn_worker(engine.spec, folder=folder, device="cpu", threads=self.limits.cores)
         worker = WorkerProcess(model, lambda changed: self._worker_changed(engine, changed))
         engine.workers.append(worker)
         self._spawn(worker, spawn)
@@ -264,15 +273,19 @@ class Pool:
     # -- supervision ----------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
-        """Ping working children, kill the silent ones, end the idle ones."""
-        interval_s = max(0.2, self.limits.heartbeat_s / 4)
+        """Ping working workers, kill the silent ones, end the idle ones.
+
+        A scribe is one thread in the midst of a document: its work has a limit of time instead.
+        """
         while True:
+            # Often enough for systemd's watchdog, whatever the heartbeat is set to.
+            interval_s = min(max(0.2, self.limits.heartbeat_s / 4), _TURN_S)
             is_working = any(child.running for child in self.children())
-            await asyncio.sleep(interval_s if is_working else max(interval_s, 2.5))
+            await asyncio.sleep(interval_s if is_working else _TURN_S)
             self.turns += 1
             now = time.monotonic()
             for child in self.children():
-                if child.running or child.is_dismissed:
+                if child.is_dismissed or (child.running and child not in self._scribes):
                     self._check(child, now)
             self._end_idle(now)
 

@@ -229,13 +229,17 @@ class WorkerProcess(asyncio.Protocol):
             self.kill(f"it sent nonsense: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note of the end (called by the loop)."""
-        if self._process is not None and self._process.poll() is None:
-            self.kill("its link closed")
-            if not hasattr(os, "pidfd_open"):
-                self._reap()
+        """Take note of the end (called by the loop); the exit code tells why."""
         if self._process is None or self._process.poll() is not None:
-            self._bury()
+            self._reap()
+        else:
+            # Most children are ending just now; one that closed its link and lives on is of no use.
+            asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._end_orphan)
+
+    def _end_orphan(self) -> None:
+        if self.state is not WorkerState.GONE:
+            self.kill("its link closed")
+            self._reap()
 
     def _take(self, frame: Frame) -> None:
         fields: dict[str, Any] = frame[0]
@@ -265,13 +269,13 @@ class WorkerProcess(asyncio.Protocol):
     def _reap(self) -> None:
         """Take the exit code; what the child said last is still read before it counts as gone."""
         loop = asyncio.get_running_loop()
-        assert self._process is not None
-        code = self._process.wait()
+        if self._process is not None:
+            code = self._process.wait()
+            self.end_reason = self.end_reason or _describe(code)
         if self._pidfd is not None:
             loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
-        self.end_reason = self.end_reason or _describe(code)
         if self._transport is None or self._transport.is_closing():
             self._bury()
         else:

@@ -21,14 +21,14 @@ class Spawn(NamedTuple):
     load: Fields
 
 
-def spawn_worker(spec: ModelSpec, *, device: str, threads: int, options: Fields) -> Spawn:
+def spawn_worker(spec: ModelSpec, *, folder: Path | None, device: str, threads: int) -> Spawn:
     """Return how a worker for a model is started.
 
     Args:
         spec: The model.
+        folder: Its files; None where the engine carries its own.
         device: Where it is to run; set in the environment before anything is imported.
         threads: Its share of the cores.
-        options: Passed on to the engine.
 
     Raises:
         EngineLoadFailed: If the engine's library is not there.
@@ -38,11 +38,11 @@ def spawn_worker(spec: ModelSpec, *, device: str, threads: int, options: Fields)
         "type": "load",
         "engine": spec.engine,
         "model": spec.model,
-        "folder": "",
+        "folder": str(folder or ""),
         "device": device,
         "precision": "fp32",
         "threads": threads,
-        "options": options,
+        "options": {},
     }
     if spec.is_lean:
         return Spawn(_lean_command(), environment, load)

@@ -1,0 +1,59 @@
+"""The audio of one segment on its way to the daemon: trimmed, faded, cut into frames. For every kind of worker."""
+
+from collections.abc import Callable
+
+from voiced.audio.trim import EdgeTrimmer
+from voiced.workers.link import Fields
+
+FIRST_CHUNK_S = 0.03
+LAST_CHUNK_S = 0.5
+STREAM_CHUNK_BYTES = 64 << 10
+FILE_CHUNK_BYTES = 256 << 10
+
+
+class Outlet:
+    """Makes `audio` frames of one segment, and `spoken` at its end.
+
+    Args:
+        fields: `task` and `index`.
+        sample_rate_hz: Of the audio, mono.
+        is_stream: Whether somebody listens: then the first chunk is 30 ms, later ones grow to half a second,
+            with a pause that was held back more, at most 64 KiB; else they have up to 256 KiB.
+        send: Sends one frame whole.
+    """
+
+    def __init__(
+        self, fields: Fields, sample_rate_hz: int, is_stream: bool, send: Callable[[Fields, bytes], None]
+    ) -> None:
+        self._fields = fields
+        self._trimmer = EdgeTrimmer(sample_rate_hz)
+        self._send = send
+        self._waiting = bytearray()
+        self._wanted = int(sample_rate_hz * FIRST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
+        self._usual = int(sample_rate_hz * LAST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
+        self._greatest = STREAM_CHUNK_BYTES if is_stream else FILE_CHUNK_BYTES
+
+    def hear(self, pcm: bytes) -> None:
+        """Take some audio, PCM s16le; send what is certain and enough for a frame."""
+        self._waiting += self._trimmer.feed(pcm)
+        if len(self._waiting) >= self._wanted:
+            self._flush()
+            self._wanted = min(self._wanted * 2, self._usual)
+
+    def finish(self, words: int, missed: list[tuple[int, int]]) -> None:
+        """Send the rest, and that the segment was spoken.
+
+        Args:
+            words: Words of its text; 0 where the engine does not tell of words.
+            missed: (start, end) of those that were not spoken.
+        """
+        self._waiting += self._trimmer.finish()
+        self._flush()
+        told = {"samples": self._trimmer.samples, "words": words, "missed": missed}
+        self._send({"type": "spoken", **self._fields, **told}, b"")
+
+    def _flush(self) -> None:
+        for start in range(0, len(self._waiting), self._greatest):
+            part = bytes(self._waiting[start : start + self._greatest])
+            self._send({"type": "audio", **self._fields}, part)
+        self._waiting.clear()

@@ -1,0 +1,300 @@
+"""The program of a worker that holds a model: `python -m voiced.child.worker --link-fd N --parent PID`.
+
+The main thread loads the engine and speaks task after task. A second thread reads the link, so that a ping is
+answered and a cancel arrives while a segment is spoken; the link's end, or `end`, ends the process at once, whatever
+the engine is doing. Frames: `voiced.workers.link`. The only place that imports engines.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from voiced.child.lifeline import bind_to_parent, rss_bytes
+from voiced.child.outlet import Outlet
+from voiced.engines.base import Engine, SegmentRequest
+from voiced.workers.link import ChildLink, Fields, LinkError
+from voiced_ipc.errors import EngineLoadFailed, SynthesisFailed, VoicedError
+
+if TYPE_CHECKING:
+    from voiced.engines.base import FloatArray
+
+logger = logging.getLogger(__name__)
+
+ENGINES = {"tone": ("voiced.engines.tone", "ToneEngine")}
+"""Engine name to module and class; imported when it is loaded."""
+
+EXIT_LOST_ENGINE = 3
+"""Exit code: the engine failed and could not be loaded again."""
+
+
+class Task(NamedTuple):
+    """One `speak` frame."""
+
+    task: int
+    is_stream: bool
+    segments: tuple[SegmentRequest, ...]
+    cancelled: threading.Event
+
+
+class Mailbox:
+    """What the link's thread hands to the main thread, and the one way to send.
+
+    Args:
+        link: To the daemon.
+    """
+
+    def __init__(self, link: ChildLink) -> None:
+        self._link = link
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._cancels: dict[int, threading.Event] = {}
+        self._sending = threading.Lock()
+
+    def send(self, fields: Fields, payload: bytes = b"") -> None:
+        """Send one frame whole; the process ends where the daemon is gone."""
+        try:
+            with self._sending:
+                self._link.send(fields, payload)
+        except OSError:
+            os._exit(0)
+
+    def start(self) -> None:
+        """Start to read the link."""
+        threading.Thread(target=self._read, name="link", daemon=True).start()
+
+    def next_task(self) -> Task:
+        """Return the next task; waits for it."""
+        return self._tasks.get()
+
+    def end_task(self, task: Task, fields: Fields) -> None:
+        """Send the frame that ends a task: after it a cancel finds nothing.
+
+        Args:
+            task: Which.
+            fields: The frame, without `task`.
+        """
+        self._cancels.pop(task.task, None)
+        self.send({**fields, "task": task.task})
+
+    def _read(self) -> None:
+        try:
+            while (frame := self._link.receive()) is not None:
+                self._take(frame[0])
+        except (OSError, LinkError):
+            logger.error("the link to the daemon broke")
+        except Exception:
+            logger.exception("a frame that cannot be understood")
+            os._exit(2)
+        # The main thread may be inside the engine for minutes: do not wait for it.
+        os._exit(0)
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        kind = fields["type"]
+        if kind == "speak":
+            cancelled = self._cancels[fields["task"]] = threading.Event()
+            requests = tuple(_request(fields, segment) for segment in fields["segments"])
+            self._tasks.put(Task(fields["task"], bool(fields.get("is_stream")), requests, cancelled))
+        elif kind == "cancel":
+            event = self._cancels.get(fields["task"])
+            if event is not None:
+                event.set()
+        elif kind == "ping":
+            self.send({"type": "pong", "n": fields.get("n", 0), "rss_bytes": rss_bytes()})
+        elif kind == "end":
+            os._exit(0)
+
+
+def _request(fields: dict[str, Any], segment: dict[str, Any]) -> SegmentRequest:
+    return SegmentRequest(
+        place=segment["index"],
+        text=segment["text"],
+        language=segment.get("language") or fields.get("language") or "",
+        voice=fields.get("voice") or "",
+        seed=int(fields.get("seed") or 0),
+        speed=float(fields.get("speed", 1.0)),
+        pitch=float(fields.get("pitch", 1.0)),
+        volume=float(fields.get("volume", 1.0)),
+    )
+
+
+def to_pcm16(samples: "FloatArray") -> bytes:
+    """Return signed 16-bit little-endian PCM.
+
+    Args:
+        samples: Shape [frames], float32, nominal range [-1, 1]; values outside are clipped.
+
+    Raises:
+        SynthesisFailed: If a value is not finite.
+
+    Scale is 32767, symmetric, so that -1 and 1 are equally loud.
+    """
+    if not np.isfinite(samples).all():
+        raise SynthesisFailed("the engine made samples that are no numbers; the segment can be tried again")
+    return np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+
+
+class Worker:
+    """An engine and the tasks for it.
+
+    Args:
+        mailbox: Tasks come from it, frames go to it.
+        load: The `load` frame.
+    """
+
+    def __init__(self, mailbox: Mailbox, load: dict[str, Any]) -> None:
+        self._mailbox = mailbox
+        self._load_fields = load
+        self._engine = self._load()
+
+    def _load(self) -> Engine:
+        name = str(self._load_fields.get("engine", ""))
+        if name not in ENGINES:
+            raise EngineLoadFailed(
+                f"this version has no engine {name!r}: `voiced models` lists what there is"
+            )
+        module, cls = ENGINES[name]
+        try:
+            engine: Engine = getattr(importlib.import_module(module), cls)()
+        except ImportError as error:
+            raise EngineLoadFailed(f"{error}: `voiced engine install {name}` brings what it needs") from error
+        folder = str(self._load_fields.get("folder") or "")
+        engine.load(
+            Path(folder) if folder else None,
+            device=str(self._load_fields.get("device") or "cpu"),
+            precision=str(self._load_fields.get("precision") or "fp32"),
+        )
+        return engine
+
+    def announce(self) -> None:
+        """Tell the daemon what the engine can do."""
+        can = self._engine.capabilities
+        languages = dict.fromkeys(language for voice in can.voices for language in voice.languages)
+        voices = [
+            {
+                **voice._asdict(),
+                "languages": list(voice.languages),
+                "language": next(iter(voice.languages), ""),
+            }
+            for voice in can.voices
+        ]
+        self._mailbox.send(
+            {
+                "type": "ready",
+                "sample_rate_hz": can.sample_rate_hz,
+                "slots": 1,
+                "languages": list(languages),
+                "voices": voices,
+                "can_cancel": can.can_cancel,
+                "is_repeatable": can.is_repeatable,
+                "max_batch": can.max_batch,
+            }
+        )
+
+    def run(self) -> None:
+        """Speak task after task; does not return."""
+        while True:
+            task = self._mailbox.next_task()
+            self._mailbox.end_task(task, self._outcome(task))
+
+    def _outcome(self, task: Task) -> Fields:
+        """Speak a task and return the frame that ends it."""
+        if task.cancelled.is_set():
+            return {"type": "cancelled"}
+        try:
+            self._speak(task)
+        except VoicedError as error:
+            failure: Fields = {"type": "failed", "code": error.code.value, "message": error.message}
+        except MemoryError:
+            message = "there was not enough memory for a segment; close programs or choose a smaller model"
+            failure = {"type": "failed", "code": "device-out-of-memory", "message": message}
+        except Exception as error:  # an engine may raise anything; what it says may hold the text
+            logger.error("the engine failed: %s", type(error).__name__)
+            logger.debug("the engine failed", exc_info=error)
+            message = f"the engine failed ({type(error).__name__}); the segment can be tried again"
+            failure = {"type": "failed", "code": "synthesis-failed", "message": message}
+        else:
+            return {"type": "cancelled" if task.cancelled.is_set() else "done"}
+        self._start_afresh()
+        return {"type": "cancelled"} if task.cancelled.is_set() else failure
+
+    def _speak(self, task: Task) -> None:
+        max_batch = self._engine.capabilities.max_batch
+        for first in range(0, len(task.segments), max_batch):
+            self._speak_batch(task, task.segments[first : first + max_batch])
+            if task.cancelled.is_set():
+                return
+
+    def _speak_batch(self, task: Task, batch: tuple[SegmentRequest, ...]) -> None:
+        rate = self._engine.capabilities.sample_rate_hz
+        outlets = {
+            request.place: Outlet(
+                {"task": task.task, "index": request.place}, rate, task.is_stream, self._mailbox.send
+            )
+            for request in batch
+        }
+        for place, chunk in self._chunks(batch, task.cancelled):
+            # Chunks come in order: the segments before this one are complete.
+            while (earlier := next(iter(outlets))) != place:
+                outlets.pop(earlier).finish(0, [])
+            outlets[place].hear(to_pcm16(chunk))
+        if not task.cancelled.is_set():
+            for outlet in outlets.values():
+                outlet.finish(0, [])
+
+    def _chunks(
+        self, batch: tuple[SegmentRequest, ...], cancelled: threading.Event
+    ) -> Iterator[tuple[int, "FloatArray"]]:
+        """What the engine makes, up to a cancel; an engine that does not look is left at its next chunk."""
+        for place, chunk in self._engine.speak(batch, cancelled):
+            if cancelled.is_set():
+                return
+            yield place, chunk
+
+    def _start_afresh(self) -> None:
+        """Drop the engine's state: what failed in the middle must not be heard in the next segment."""
+        try:
+            self._engine.unload()
+            self._engine = self._load()
+        except Exception:
+            logger.exception("the engine cannot be loaded again")
+            os._exit(EXIT_LOST_ENGINE)
+
+
+def main() -> int:
+    """Run the worker until the daemon goes, and return its exit code."""
+    parser = argparse.ArgumentParser(prog="voiced.child.worker")
+    parser.add_argument("--link-fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    options = parser.parse_args()
+    bind_to_parent(options.parent)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    link = ChildLink(options.link_fd)
+    frame = link.receive()
+    if frame is None or frame[0]["type"] != "load":
+        return 0 if frame is None or frame[0]["type"] == "end" else 2
+    mailbox = Mailbox(link)
+    mailbox.start()  # a model may load for a minute: pings are answered meanwhile
+    try:
+        worker = Worker(mailbox, frame[0])
+    except VoicedError as error:
+        mailbox.send({"type": "refused", "code": error.code.value, "message": error.message})
+        return 0
+    except Exception as error:
+        logger.exception("the model cannot be loaded")
+        message = f"the model cannot be loaded ({type(error).__name__}: {error}); the log has the details"
+        mailbox.send({"type": "refused", "code": EngineLoadFailed.code.value, "message": message})
+        return 0
+    worker.announce()
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,161 @@
+"""`voiced run`, `stop`, `restart`, `reload`."""
+
+import argparse
+import gc
+import os
+import time
+from pathlib import Path
+
+from voiced.cli.exits import CommandFailed, Exit
+from voiced.cli.parser import Part, between
+from voiced.cli.speech import device
+from voiced.cli.text import printable
+
+_STOP_TIMEOUT_S = 30.0
+_LOOK_S = 0.02
+
+
+def _declare_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", metavar="DEVICE", type=device, help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="any setting of `voiced config --example`; may be given again",
+    )
+    parser.add_argument(
+        "--foreground", action="store_true", help="taken and ignored: it always stays in the foreground"
+    )
+
+
+def _run_run(options: argparse.Namespace) -> int:
+    overrides = overrides_of(options)
+    from voiced.app import run
+
+    gc.set_threshold(700, 10, 10)  # Python's own again: a daemon is no short command
+    return run(overrides)
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """Return the settings that the command line gives.
+
+    Raises:
+        CommandFailed: If one is not KEY=VALUE, or no such setting.
+    """
+    from voiced.config import KEYS
+
+    overrides: dict[str, object] = {}
+    for pair in options.settings:
+        name, equals, value = pair.partition("=")
+        table, _, key = name.strip().rpartition(".")
+        if not equals:
+            raise CommandFailed(f"--set {pair}: write KEY=VALUE", Exit.USAGE)
+        if key not in KEYS or table not in ("", KEYS[key].table):
+            raise CommandFailed(
+                f"--set {pair}: there is no setting {name!r}; `voiced config --example` lists them",
+                Exit.USAGE,
+            )
+        overrides[key] = value.strip()
+    given = {"device": options.device, "log_level": options.log_level}
+    return overrides | {key: value for key, value in given.items() if value is not None}
+
+
+def _declare_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=between(0, 3600),
+        default=_STOP_TIMEOUT_S,
+        help="greatest wait for its end, in seconds (30); 0 = do not wait",
+    )
+
+
+def _run_stop(options: argparse.Namespace) -> int:
+    from voiced.cli.connect import connect
+
+    with connect() as client:
+        pid = client.status().pid
+        client.shutdown()
+    if options.timeout:
+        _await_end(pid, options.timeout)
+    return Exit.OK
+
+
+def _run_restart(options: argparse.Namespace) -> int:
+    """A service's manager starts it again; any other daemon is stopped and started from here."""
+    from voiced import service
+    from voiced.cli.connect import START_TIMEOUT_S, await_listening, connect, is_listening, start_daemon
+
+    if is_listening():
+        is_service = service.find_service() is not None
+        with connect() as client:
+            pid = client.status().pid
+            client.shutdown(restart=is_service)
+        _await_end(pid, options.timeout or _STOP_TIMEOUT_S)
+        if is_service:
+            await_listening(options.timeout + START_TIMEOUT_S, None, None)
+            return Exit.OK
+    start_daemon()
+    return Exit.OK
+
+
+def _await_end(pid: int, timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    while _is_alive(pid):
+        if time.monotonic() >= end:
+            raise CommandFailed(
+                f"the daemon (pid {pid}) is still stopping after {timeout_s:g} s: its running work ends first",
+                Exit.BUSY,
+            )
+        time.sleep(_LOOK_S)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):  # no such file system here, or gone meanwhile
+        return True
+    return state != b"Z"  # ended; in a container nobody may come to fetch it
+
+
+def _declare_reload(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _run_reload(options: argparse.Namespace) -> int:
+    from voiced.cli.connect import connect
+
+    del options
+    with connect() as client:
+        said = client.reload().message
+        problems = client.status().problems
+    print(printable(said) or "the settings were read again")
+    for problem in problems:
+        print(f"! {printable(problem)}")
+    return Exit.OK
+
+
+PARTS = {
+    "run": Part(
+        _declare_run,
+        _run_run,
+        (
+            "voiced run",
+            "voiced run --device cpu",
+            "voiced run --set keep_alive_s=60 --set drop_enabled=false",
+        ),
+        "It stays in the foreground; `voiced service install` starts it with your login.",
+    ),
+    "stop": Part(_declare_stop, _run_stop, ("voiced stop",)),
+    "restart": Part(_declare_stop, _run_restart, ("voiced restart",)),
+    "reload": Part(_declare_reload, _run_reload, ("voiced reload",)),
+}

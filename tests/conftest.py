@@ -1,0 +1,67 @@
+"""Fixtures for all tests: a clean environment, no leaked threads, a daemon that answers."""
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from tests.support import DaemonProcess, Home, running_daemon, temporary_home
+
+_OURS = ("VOICED_", "DEVICE", "OMP_NUM_THREADS", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "QUANTIZATION")
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    for name in os.environ:
+        if name.startswith(_OURS) and name != "VOICED_REQUIRE":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_leaks() -> Iterator[None]:
+    """A test leaves no thread behind."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(5.0)
+    alive = [thread.name for thread in left if thread.is_alive() and not thread.name.startswith("asyncio")]
+    assert not alive, f"threads left behind: {alive}"
+
+
+@pytest.fixture
+def zmq_context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
+    """A ZeroMQ context that must be able to end: a socket left open makes the test fail."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    ender = threading.Thread(target=context.term)
+    ender.start()
+    ender.join(10.0)
+    if ender.is_alive():
+        context.destroy(linger=0)
+        ender.join(10.0)
+        pytest.fail("a socket was left open")
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """A place of its own for a daemon."""
+    with temporary_home() as made:
+        yield made
+
+
+@pytest.fixture
+def daemon(home: Home) -> Iterator[DaemonProcess]:
+    """A real daemon that answers."""
+    with running_daemon(home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[DaemonProcess]:
+    """One daemon for the tests of a module that leave it as it was."""
+    with temporary_home() as home, running_daemon(home) as running:
+        yield running
