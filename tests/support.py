@@ -123,12 +123,12 @@ class DaemonProcess:
 
     def wait_ready(self) -> None:
         """Wait until it answers."""
-        wait_for(self._answers, START_S, f"an answer of the daemon ({self.errors.read_text()[-2000:]})")
+        wait_for(self._answers, START_S, f"an answer of the daemon ({self.log()[-2000:]})")
 
     def _answers(self) -> bool:
         assert self.process is not None
         code = self.process.poll()
-        assert code is None, f"the daemon ended with {code}: {self.errors.read_text()[-2000:]}"
+        assert code is None, f"the daemon ended with {code}: {self.log()[-2000:]}"
         with contextlib.suppress(DaemonUnavailable, RequestTimeout), self.client() as client:
             return client.status().pid == self.process.pid
         return False
@@ -203,7 +203,9 @@ class DaemonProcess:
 
     def log(self) -> str:
         """Return what it has logged."""
-        return self.errors.read_text(errors="replace")
+        log = self.home.paths.log_file
+        logged = log.read_text(errors="replace") if log.exists() else ""
+        return self.errors.read_text(errors="replace") + logged
 
 
 @contextlib.contextmanager

@@ -9,15 +9,8 @@ from collections.abc import Mapping
 
 from voiced.boot import boot
 from voiced.errors import AlreadyRunning, UnsafeFolder
+from voiced.exit_codes import EXIT_ALREADY_RUNNING, EXIT_CANNOT_START
 from voiced_ipc.errors import VoicedError
-
-EXIT_OK = 0
-EXIT_ALREADY_RUNNING = 3
-"""Its own code: a service manager must not start it again and again."""
-EXIT_CANNOT_START = 78
-"""EX_CONFIG of sysexits.h: something must be mended first."""
-EXIT_RESTART = 75
-"""EX_TEMPFAIL of sysexits.h: the service manager starts it again."""
 
 
 def run(overrides: Mapping[str, object]) -> int:

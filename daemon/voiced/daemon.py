@@ -9,11 +9,11 @@ import signal
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from voiced.app import EXIT_OK, EXIT_RESTART
 from voiced.boot import STOP_SIGNALS, Booted
 from voiced.config import Config, Problem, load_config
 from voiced.desk import Desk
 from voiced.dropping import DropFolder
+from voiced.exit_codes import EXIT_OK, EXIT_RESTART
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job

@@ -133,6 +133,7 @@ class Desk:
             finished=self._jobs.done,
             drop_folder=control.drop_info(),
             audio_folder=str(control.config.audio_folder),
+            failed_folder=str(control.config.failed_folder),
             incoming_folder=str(self._paths.incoming),
             problems=control.problems(),
             loop_lag_ms=self._monitor.loop_lag_ms,

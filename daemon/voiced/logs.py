@@ -29,7 +29,8 @@ def start_logging(file: Path, level: str) -> None:
     )
     handler.setFormatter(logging.Formatter(_FORMAT))
     root.addHandler(handler)
-    if sys.stderr is not None:
+    # Anything else that standard error may be (a file, a dead pipe) would grow beside the log.
+    if "JOURNAL_STREAM" in os.environ or (sys.stderr is not None and sys.stderr.isatty()):
         echo = logging.StreamHandler()
         echo.setFormatter(logging.Formatter(_JOURNAL_FORMAT if "JOURNAL_STREAM" in os.environ else _FORMAT))
         root.addHandler(echo)

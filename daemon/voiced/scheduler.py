@@ -15,7 +15,7 @@ from voiced.jobs.job import segment_seed
 from voiced.jobs.pace import Key, Pace
 from voiced.jobs.run import Batch, Run, Spoken
 from voiced.workers.pool import Pool
-from voiced.workers.process import WorkerLost, WorkerProcess
+from voiced.workers.process import WorkerProcess
 from voiced_ipc.errors import (
     DeviceOutOfMemory,
     EngineCrashed,
@@ -207,7 +207,7 @@ class Scheduler:
         except TimeoutError:
             worker.kill(f"it took longer than {deadline_s:.0f} s for {chars} characters")
             failure = EngineCrashed(f"a segment took longer than {deadline_s:.0f} s")
-        except (WorkerLost, SynthesisFailed) as error:
+        except VoicedError as error:
             failure = error
         except asyncio.CancelledError:
             run.land(batch, is_redone=True)
@@ -243,7 +243,7 @@ class Scheduler:
         for index in range(batch.first, batch.end):
             segment = run.plan.segments[index]
             text = run.text.read(segment) if segment.spoken is None else segment.spoken
-            segments.append({"index": index, "text": text, "language": segment.language})
+            segments.append({"index": index, "text": text.strip(), "language": segment.language})
         return {
             "type": "speak",
             "voice": speech.voice,
@@ -268,21 +268,17 @@ class Scheduler:
             self.limits.attempts,
             failure.message,
         )
-        if attempt >= self.limits.attempts or isinstance(failure, InternalError):
-            place = run.plan.segments[
-                run.assembly.head if run.assembly.head in range(*batch) else batch.first
-            ]
-            kind: type[VoicedError] = (
-                type(failure) if isinstance(failure, DeviceOutOfMemory) else EngineCrashed
+        if not isinstance(failure, SynthesisFailed):
+            self._owner.fail(run, failure)  # it would be refused again
+        elif attempt >= self.limits.attempts:
+            first = run.assembly.head if run.assembly.head in range(*batch) else batch.first
+            place = run.plan.segments[first]
+            kind = DeviceOutOfMemory if isinstance(failure, DeviceOutOfMemory) else EngineCrashed
+            message = (
+                f"segment {first + 1} of {len(run.plan.segments)} (characters {place.start}-{place.end}) "
+                f"could not be spoken in {attempt} attempts: {failure.message}"
             )
-            kind = InternalError if isinstance(failure, InternalError) else kind
-            self._owner.fail(
-                run,
-                kind(
-                    f"segment {batch.first + 1} of {len(run.plan.segments)} (characters {place.start}-{place.end}) "
-                    f"could not be spoken in {attempt} attempts: {failure.message}"
-                ),
-            )
+            self._owner.fail(run, kind(message))
         else:
             run.note(f"segment {batch.first + 1} was spoken again: {failure.message}")
 

@@ -8,7 +8,7 @@
         for pcm in stream:          # PCM s16le, mono, at stream.accepted.sample_rate_hz
             play(pcm)
 
-The names are imported when they are first asked for: a program that needs only the errors or the endpoint starts sooner.
+The names are imported when they are first asked for: a program that needs only the endpoint starts sooner.
 """
 
 from typing import TYPE_CHECKING

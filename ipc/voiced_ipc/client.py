@@ -6,7 +6,6 @@ when first needed. Every call has a limit in time, and a missing daemon is an er
 
 import contextlib
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -33,6 +32,8 @@ from voiced_ipc.stream import SpeechStream
 _Reply = TypeVar("_Reply", bound=m.Reply)
 
 DEFAULT_TIMEOUT_S = 10.0
+_LINGER_MS = 100
+"""A cancel sent just before the end still goes out; a dead daemon holds nobody up for long."""
 
 
 class Client:
@@ -67,7 +68,7 @@ class Client:
 
     def close(self) -> None:
         """Close all sockets; running streams end."""
-        self._context.destroy(linger=0)
+        self._context.destroy(linger=_LINGER_MS)
         self._sockets.clear()
 
     # -- speech ---------------------------------------------------------------------------------------
@@ -107,11 +108,7 @@ class Client:
         """
         request_id = new_id()
         target = incoming / request_id
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as writer, path.open("rb") as reader:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-            writer.flush()
-            os.fsync(writer.fileno())
+        _copy(path, target)
         fields = {"name": path.name, **options}
         request = m.Synthesize(request_id=request_id, output=m.Output.FILE, incoming=request_id, **fields)
         try:
@@ -292,7 +289,7 @@ class Client:
             return found
         _probe(path)
         made: zmq.Socket[bytes] = self._context.socket(kind)
-        made.linger = 0
+        made.linger = _LINGER_MS
         made.sndtimeo = int(self._timeout_s * 1000)
         made.connect(f"ipc://{path}")
         self._sockets[path] = made
@@ -319,6 +316,21 @@ def _probe(path: Path) -> None:
         raise DaemonUnavailable(f"{path} cannot be reached: {error}") from None
     finally:
         probe.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a document where the daemon finds it; nothing is left behind when that fails."""
+    import shutil
+
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as writer, source.open("rb") as reader:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            os.fsync(writer.fileno())
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _text_payload(text: str) -> bytes:

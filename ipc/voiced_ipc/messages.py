@@ -9,7 +9,7 @@ points); shares end in `_fraction` and lie in [0, 1]. Stamps are ISO 8601 in UTC
 into bytes.
 """
 
-import secrets
+import os
 from enum import Enum
 from typing import Annotated, ClassVar, TypeVar
 
@@ -99,7 +99,7 @@ class ModelState(Enum):
 
 def new_id() -> str:
     """Return a fresh request id; those of `Synthesize` become job ids."""
-    return secrets.token_urlsafe(16)
+    return os.urandom(16).hex()
 
 
 # -- values inside messages ---------------------------------------------------------------------------
@@ -585,6 +585,8 @@ class Status(Reply, frozen=True, kw_only=True, tag="status"):
     """Jobs finished since the start."""
     drop_folder: DropFolderInfo
     audio_folder: str
+    failed_folder: str
+    """Dropped texts that could not be spoken, with the reason."""
     incoming_folder: str
     """Where clients put documents for `Synthesize.incoming`."""
     problems: list[str] = []

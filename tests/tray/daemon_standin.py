@@ -95,6 +95,7 @@ def make_status(**fields: Any) -> m.Status:
         "finished": 0,
         "drop_folder": m.DropFolderInfo(path="/home/u/Voiced/Drop", is_watched=True),
         "audio_folder": "/home/u/Voiced/Audio",
+        "failed_folder": "/home/u/Voiced/Failed",
         "incoming_folder": "/home/u/incoming",
     }
     return m.Status(**known | fields)

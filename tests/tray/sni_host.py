@@ -4,6 +4,7 @@ One thread plays `org.kde.StatusNotifierWatcher` and `org.freedesktop.Notificati
 test does. `Item` reads the icon and its menu (`com.canonical.dbusmenu`) over a second connection, as a panel does.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from jeepney import (
     new_signal,
 )
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
-from jeepney.wrappers import unwrap_msg
+from jeepney.wrappers import DBusErrorResponse, unwrap_msg
 
 WATCHER = "org.kde.StatusNotifierWatcher"
 WATCHER_PATH = "/StatusNotifierWatcher"
@@ -248,9 +249,14 @@ class Item:
 
     def click(self, label: str) -> None:
         """Click an entry, named as for `MenuNode.find`; it must be there now."""
-        node = self.menu().find(label)
-        assert node.is_enabled, f"{label} is disabled"
-        self._call(self._menu_path, MENU, "Event", "isvu", (node.id, "clicked", ("i", 0), 0))
+        for _ in range(5):
+            node = self.menu().find(label)
+            assert node.is_enabled, f"{label} is disabled"
+            # An error: the menu was drawn anew meanwhile and the number is gone. Nothing was clicked.
+            with contextlib.suppress(DBusErrorResponse):
+                self._call(self._menu_path, MENU, "Event", "isvu", (node.id, "clicked", ("i", 0), 0))
+                return
+        raise AssertionError(f"{label} cannot be clicked: the menu changes all the time")
 
     def wait_menu(self, label: str, timeout_s: float = TIMEOUT_S) -> MenuNode:
         """The menu as soon as it has an entry, named as for `MenuNode.find`."""

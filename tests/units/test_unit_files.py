@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import need
-from voiced import app
+from voiced import exit_codes
 from voiced.service.systemd import fill_unit
 from voiced.service.template import read_template
 
@@ -62,8 +62,6 @@ REQUIRED = {
         "Unit": ["PartOf=graphical-session.target", "After=graphical-session.target"],
         "Service": [
             "SuccessExitStatus=69 75",
-            "RuntimeDirectory=voiced-tray",
-            "Environment=TMPDIR=%t/voiced-tray",
         ],
         "Install": ["WantedBy=graphical-session.target"],
     },
@@ -141,7 +139,9 @@ def test_the_opt_in_walls_hide_no_gpu() -> None:
     assert keys & set(FORBIDDEN) == ALLOWED_IN_OPT_IN
 
 
-@pytest.mark.parametrize(("name", "command"), [("voiced.service", "run"), ("voiced-tray.service", "tray")])
+@pytest.mark.parametrize(
+    ("name", "command"), [("voiced.service", "run"), ("voiced-tray.service", "tray --wait")]
+)
 def test_it_starts_our_entry_point(name: str, command: str) -> None:
     (starts,) = [line for line in lines_of(unit(name))["Service"] if line.startswith("ExecStart=")]
     assert starts == f"ExecStart=%h/.local/bin/voiced {command}"
@@ -150,10 +150,10 @@ def test_it_starts_our_entry_point(name: str, command: str) -> None:
 
 def test_the_exit_codes_are_the_daemons() -> None:
     lines = lines_of(unit("voiced.service"))["Service"]
-    final = f"{app.EXIT_ALREADY_RUNNING} 64 {app.EXIT_CANNOT_START}"
+    final = f"{exit_codes.EXIT_ALREADY_RUNNING} 64 {exit_codes.EXIT_CANNOT_START}"
     assert f"RestartPreventExitStatus={final}" in lines
-    assert f"RestartForceExitStatus={app.EXIT_RESTART}" in lines
-    assert f"SuccessExitStatus={app.EXIT_RESTART}" in lines
+    assert f"RestartForceExitStatus={exit_codes.EXIT_RESTART}" in lines
+    assert f"SuccessExitStatus={exit_codes.EXIT_RESTART}" in lines
 
 
 @pytest.mark.systemd

@@ -37,8 +37,7 @@ Work = Callable[[], None]
 
 STOP_LIMIT_S = 3.0
 """A notification server that hangs keeps GTK for 25 s: after this the process just ends."""
-START_COMMAND = ("voices", "--json")
-"""A harmless command that starts the daemon in the way this machine is set up for."""
+START_COMMAND = ("start",)
 RESTART_COMMAND = ("restart",)
 
 

@@ -243,14 +243,9 @@ def _with_status(state: TrayState, found: StatusSeen) -> TrayState:
         running=status.running,
         drop_folder=status.drop_folder.path,
         audio_folder=status.audio_folder,
-        failed_folder=_failed_folder(status),
+        failed_folder=status.failed_folder,
         problems=(*status.problems, *([status.drop_folder.detail] if status.drop_folder.detail else [])),
     )
-
-
-def _failed_folder(status: m.Status) -> str:
-    """The daemon does not tell it: by default it lies beside the audio."""
-    return str(Path(status.audio_folder).with_name("Failed")) if status.audio_folder else ""
 
 
 def _devices(status: m.Status, *, has_mps: bool) -> tuple[DeviceChoice, ...]:

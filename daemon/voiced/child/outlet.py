@@ -28,6 +28,7 @@ class Outlet:
         self._fields = fields
         self._trimmer = EdgeTrimmer(sample_rate_hz)
         self._send = send
+        self._raw = bytearray()
         self._waiting = bytearray()
         self._wanted = int(sample_rate_hz * FIRST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
         self._usual = int(sample_rate_hz * LAST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
@@ -35,7 +36,10 @@ class Outlet:
 
     def hear(self, pcm: bytes) -> None:
         """Take some audio, PCM s16le; send what is certain and enough for a frame."""
-        self._waiting += self._trimmer.feed(pcm)
+        self._raw += pcm
+        if len(self._raw) + len(self._waiting) < self._wanted:
+            return
+        self._trim()
         if len(self._waiting) >= self._wanted:
             self._flush()
             self._wanted = min(self._wanted * 2, self._usual)
@@ -47,10 +51,16 @@ class Outlet:
             words: Words of its text; 0 where the engine does not tell of words.
             missed: (start, end) of those that were not spoken.
         """
+        self._trim()
         self._waiting += self._trimmer.finish()
         self._flush()
         told = {"samples": self._trimmer.samples, "words": words, "missed": missed}
         self._send({"type": "spoken", **self._fields, **told}, b"")
+
+    def _trim(self) -> None:
+        """Trimming costs by the call: what could not be sent yet anyway is gathered for one."""
+        self._waiting += self._trimmer.feed(bytes(self._raw))
+        self._raw.clear()
 
     def _flush(self) -> None:
         for start in range(0, len(self._waiting), self._greatest):

@@ -1,8 +1,8 @@
 """The espeak worker: one thread, one select loop; it forks for every task, relays audio, and never speaks itself.
 
 A fork costs what this process has imported, so it imports next to nothing. Where nothing else is to be done, forks
-are made ahead for those who listen: they have the voice set that was asked for last. Frames: `voiced.workers.link`; `ready` names the
-variants too, `f3` of `en-us+f3`.
+are made ahead for those who listen: they have the voice set that was asked for last. Frames: `voiced.workers.link`;
+`ready` names the variants too, `f3` of `en-us+f3`.
 """
 
 import gc
@@ -228,7 +228,7 @@ class Speaker:
             self._last_voice = voice if utterance.is_stream else self._last_voice
 
     def _take_spare(self, voice: str) -> Fork:
-        """A spare with this voice; those with another are of no use, because voices leave traces."""
+        """A spare with this voice; another voice set over it would not be a fresh start, so those go."""
         while self._spares:
             ready, fork = self._spares.pop(0)
             if ready == voice:

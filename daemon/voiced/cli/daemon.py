@@ -63,6 +63,22 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     return overrides | {key: value for key, value in given.items() if value is not None}
 
 
+def _declare_start(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _run_start(options: argparse.Namespace) -> int:
+    from voiced.cli.connect import is_listening, start_daemon
+
+    del options
+    if is_listening():
+        print("the daemon runs already")
+    else:
+        start_daemon()
+        print("started")
+    return Exit.OK
+
+
 def _declare_stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
@@ -90,9 +106,9 @@ def _run_restart(options: argparse.Namespace) -> int:
     from voiced.cli.connect import START_TIMEOUT_S, await_listening, connect, is_listening, start_daemon
 
     if is_listening():
-        is_service = service.find_service() is not None
         with connect() as client:
             pid = client.status().pid
+            is_service = service.find_service() is not None and service.status().pid == pid
             client.shutdown(restart=is_service)
         _await_end(pid, options.timeout or _STOP_TIMEOUT_S)
         if is_service:
@@ -155,6 +171,7 @@ PARTS = {
         ),
         "It stays in the foreground; `voiced service install` starts it with your login.",
     ),
+    "start": Part(_declare_start, _run_start, ("voiced start",)),
     "stop": Part(_declare_stop, _run_stop, ("voiced stop",)),
     "restart": Part(_declare_stop, _run_restart, ("voiced restart",)),
     "reload": Part(_declare_reload, _run_reload, ("voiced reload",)),

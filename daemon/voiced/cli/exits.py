@@ -13,7 +13,7 @@ class Exit(IntEnum):
     FAILED = 1
     """A job failed, or another failure that no line below names."""
     ALREADY_RUNNING = 3
-    """Another daemon of this user runs; `voiced.app` says the same."""
+    """Another daemon of this user runs; `voiced.exit_codes` says the same."""
     USAGE = 64
     DATA = 65
     """Text, document, voice, model or id that cannot be used."""

@@ -14,11 +14,12 @@ What travels, by the key `type`. To a child that speaks:
 
 From it:
 
-- `ready`: sample_rate_hz, slots, languages, voices = [{voice, name, language, languages, gender}], can_cancel,
-  is_repeatable, max_batch; once, after `load`
+- `ready`: sample_rate_hz, slots, languages, variants, voices = [{voice, name, language, languages, gender}],
+  can_cancel, is_repeatable, max_batch; once, after `load`
 - `refused`: code, message; the model cannot be loaded, the child goes
 - `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
-- `spoken`: task, index, samples, words, missed; after the last audio of a segment
+- `spoken`: task, index, samples, words, missed; after the last audio of a segment; words = 0 where the engine does
+  not tell which words it spoke
 - `done`: task; after the last segment of a task
 - `failed`: task, code, message; the task ended, the child lives
 - `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)
@@ -103,7 +104,7 @@ class FrameReader:
 
 
 class ChildLink:
-    """The child's end: blocking, for one thread that reads; `send` may be called by several."""
+    """The child's end: blocking, for one thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)

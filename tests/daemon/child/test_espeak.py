@@ -319,6 +319,8 @@ class TestLife:
             child.ask(2, LONG * 50)
             child.receive()
             forks = children_of(child.process.pid)
+            for fork in forks:
+                os.kill(fork, signal.SIGSTOP)  # they would notice a closed pipe: it is to be the kernel
             child.process.kill()
             with pytest.raises((EOFError, ConnectionResetError)):
                 child.answer(2)

@@ -210,6 +210,7 @@ def status(**changes: Any) -> m.Status:
         "finished": 7,
         "drop_folder": m.DropFolderInfo(path="/home/me/Voiced/Drop", is_watched=True),
         "audio_folder": "/home/me/Voiced/Audio",
+        "failed_folder": "/home/me/Voiced/Failed",
         "incoming_folder": "",
     }
     return m.Status(**(fields | changes))

@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.standin import StandIn
-from voiced import app
+from voiced import exit_codes
 from voiced.cli.exits import CommandFailed, Exit, exit_for
 from voiced.errors import AlreadyRunning, ConfigError, UnsafeFolder
 from voiced_ipc import errors as e
@@ -55,8 +55,8 @@ def test_every_error_of_the_wire_has_its_code() -> None:
 
 def test_the_daemons_own_errors() -> None:
     assert exit_for(ConfigError("x")) == Exit.CONFIG
-    assert exit_for(AlreadyRunning("x")) == Exit.ALREADY_RUNNING == app.EXIT_ALREADY_RUNNING
-    assert exit_for(UnsafeFolder("x")) == Exit.CONFIG == app.EXIT_CANNOT_START
+    assert exit_for(AlreadyRunning("x")) == Exit.ALREADY_RUNNING == exit_codes.EXIT_ALREADY_RUNNING
+    assert exit_for(UnsafeFolder("x")) == Exit.CONFIG == exit_codes.EXIT_CANNOT_START
     assert exit_for(CommandFailed("x", Exit.NO_INPUT)) == Exit.NO_INPUT
 
 
