@@ -73,7 +73,6 @@ class Desk:
             m.ListModels: self._models,
             m.ListVoices: self._voices,
             m.ExplainDevice: self._explain,
-            m.GetCacheStats: self._status,
             m.Cancel: self._cancel,
             m.Pause: self._pause,
             m.Resume: self._resume,

@@ -1,0 +1,57 @@
+"""Audio files as anybody would look at them: whether they are whole, and what is in them."""
+
+import hashlib
+import struct
+from pathlib import Path
+
+SUFFIXES = (".wav", ".flac")
+WAV_HEADER_BYTES = 44
+_FLAC_INFO = slice(8, 42)
+"""STREAMINFO, after the mark and the block's header: RFC 9639, 8.2."""
+
+
+def visible(audio: Path) -> dict[str, Path]:
+    """Return what lies under a final name, by its path below `audio`; our own hidden folder is left out."""
+    found = {str(path.relative_to(audio)): path for path in audio.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if not name.startswith(".")}
+
+
+def digests(audio: Path) -> dict[str, str]:
+    """Return the digests of all visible files."""
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in visible(audio).items()}
+
+
+def fault_of(path: Path) -> str:
+    """Return what is torn about an audio file: its header must tell exactly the data that follows; empty = nothing."""
+    data = path.read_bytes()
+    if path.suffix == ".wav":
+        return _wav_fault(data)
+    if path.suffix == ".flac":
+        return _flac_fault(data, path)
+    return f"{path.suffix} is no audio"
+
+
+def _wav_fault(data: bytes) -> str:
+    if len(data) <= WAV_HEADER_BYTES or data[:4] != b"RIFF" or data[36:40] != b"data":
+        return f"{len(data)} bytes without a wav header, or without sound"
+    (riff_bytes,), (data_bytes,) = struct.unpack("<I", data[4:8]), struct.unpack("<I", data[40:44])
+    if (riff_bytes + 8, data_bytes + WAV_HEADER_BYTES) != (len(data), len(data)):
+        return f"the header tells of {data_bytes} bytes, {len(data) - WAV_HEADER_BYTES} are there"
+    return ""
+
+
+def _flac_fault(data: bytes, path: Path) -> str:
+    import soundfile
+
+    if data[:4] != b"fLaC":
+        return f"{len(data)} bytes without a flac header"
+    info = data[_FLAC_INFO]
+    told = int.from_bytes(info[13:18]) & 0xFFFFFFFFF
+    try:
+        samples, _ = soundfile.read(path, dtype="int16")
+    except soundfile.LibsndfileError as error:
+        return str(error)
+    if not told or len(samples) != told:
+        return f"the header tells of {told} samples, {len(samples)} are there"
+    digest = hashlib.md5(samples.tobytes(), usedforsecurity=False).digest()
+    return "" if digest == info[18:34] else "the digest in the header is another"
