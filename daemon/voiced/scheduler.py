@@ -78,7 +78,7 @@ class Scheduler:
         self.limits = limits
         self._owner = owner
         self._runs: dict[str, Run] = {}
-        self._tasks: dict[asyncio.Task[None], tuple[Run, WorkerProcess]] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[Run, WorkerProcess, int]] = {}
         self._is_woken = False
         self.is_paused = False
         self._is_draining = False
@@ -107,7 +107,7 @@ class Scheduler:
         """Let a run go: it is done, failed or cancelled. Its batches are cancelled."""
         run.is_over = True
         self._runs.pop(run.job.job_id, None)
-        for task, (owner, worker) in self._tasks.items():
+        for task, (owner, worker, _) in self._tasks.items():
             if owner is run:
                 task.cancel()
                 asyncio.get_running_loop().call_later(CANCEL_S, self._insist, worker)
@@ -163,14 +163,16 @@ class Scheduler:
                 self._owner.started(run)
             run.begin(batch)
             self._pool.use(run.spec.model, run.job.order.speech.keep_alive_s)
-            task = asyncio.get_running_loop().create_task(self._speak(run, batch, worker))
-            self._tasks[task] = (run, worker)
+            # The task begins on a later turn of the loop; until then others must find the slot taken.
+            slot = worker.reserve()
+            task = asyncio.get_running_loop().create_task(self._speak(run, batch, worker, slot))
+            self._tasks[task] = (run, worker, slot)
             task.add_done_callback(self._landed)
 
     def _wait_or_fail(self, run: Run, error: EngineLoadFailed) -> None:
         """A stream fails when its engine is broken; a durable job waits until it is tried again."""
         if run.is_durable:
-            run.note(f"waits: {error.message}")
+            run.note(f"waits: {error.message.partition(';')[0]}")  # without the seconds, which count down
             if self._retry is None:
                 self._retry = asyncio.get_running_loop().call_later(1.0, self._try_again)
         else:
@@ -181,7 +183,8 @@ class Scheduler:
         self.wake()
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.pop(task, None)
+        _, worker, slot = self._tasks.pop(task)
+        worker.release(slot)
         self.wake()
 
     def _insist(self, worker: WorkerProcess) -> None:
@@ -191,7 +194,7 @@ class Scheduler:
 
     # -- speak ----------------------------------------------------------------------------------------
 
-    async def _speak(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
+    async def _speak(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
         """Speak one batch; whatever happens, the run knows how it ended."""
         key = Key(run.spec.model, "cpu", run.plan.language)
         chars = run.chars(batch)
@@ -202,7 +205,7 @@ class Scheduler:
         failure: VoicedError | None = None
         try:
             async with asyncio.timeout(deadline_s):
-                await self._relay(run, batch, worker)
+                await self._relay(run, batch, worker, slot)
             self._pace.learn(key, batch.end - batch.first, chars, time.monotonic() - began)
         except TimeoutError:
             worker.kill(f"it took longer than {deadline_s:.0f} s for {chars} characters")
@@ -221,9 +224,9 @@ class Scheduler:
         elif run.is_spoken and not run.is_over:
             self._owner.spoken(run)
 
-    async def _relay(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
+    async def _relay(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
         rate = worker.sample_rate_hz
-        async with contextlib.aclosing(worker.run(self._request(run, batch))) as frames:
+        async with contextlib.aclosing(worker.run(self._request(run, batch), reserved=slot)) as frames:
             async for fields, payload in frames:
                 kind: Any = fields["type"]
                 if kind == "audio":

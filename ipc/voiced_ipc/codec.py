@@ -67,8 +67,8 @@ def encode_event(event: Event) -> list[bytes]:
 
 
 def pack_header(message: msgspec.Struct) -> bytes:
-    """Return the msgpack map of a message."""
-    packed = msgpack.packb(msgspec.to_builtins(message))
+    """Return the msgpack map of a message; what is no UTF-8 (a file's name may be) is shown as escapes."""
+    packed = msgpack.packb(msgspec.to_builtins(message), unicode_errors="backslashreplace")
     assert isinstance(packed, bytes)
     return packed
 

@@ -24,7 +24,7 @@ class Card:
 
     def __init__(self, row: str, *, is_full: bool, record: Callable[[str, object], None]) -> None:
         self.is_full = is_full
-        self.random = random.Random(f"{SEED}/{row}")  # noqa: S311 - repeatable, not secret
+        self.random = random.Random(f"{SEED}/{row}")
         self.lines: list[str] = []
         self._row = row
         self._record = record

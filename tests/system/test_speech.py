@@ -97,6 +97,25 @@ def test_punctuation_alone_is_silence_and_no_failure(client: Client) -> None:
     assert len(audio) < 22050
 
 
+def test_a_device_that_the_model_cannot_use_is_told(client: Client) -> None:
+    _, accepted = client.synthesize("hello", device="cuda:0")
+    assert accepted.device == "cpu"
+    assert "CPU only" in accepted.notes[0]
+    assert client.synthesize("hello")[1].notes == []
+    with pytest.raises(InvalidRequest, match="toaster"):
+        client.synthesize("hello", device="toaster")
+
+
+def test_truncation_happens_only_when_asked_for_and_tells_all(client: Client) -> None:
+    text = "word " * 2000
+    assert client.synthesize(text)[1].is_truncated is False
+    accepted = client.synthesize(text, on_long_text=m.OnLongText.TRUNCATE)[1]
+    assert accepted.is_truncated is True
+    assert accepted.original_chars == len(text)
+    assert accepted.max_text_chars * 0.8 <= accepted.chars <= accepted.max_text_chars
+    assert accepted.tier == client.status().system_info.tier
+
+
 def test_a_reader_gets_no_more_than_it_granted(shared_daemon: DaemonProcess) -> None:
     granted = 20_000
     with shared_daemon.client(timeout_s=2.0) as client:

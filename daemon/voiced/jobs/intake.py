@@ -81,7 +81,7 @@ class Intake:
             raise InvalidRequest(
                 "a stream has the engine's own rate in this version; leave sample_rate_hz out"
             )
-        speech, spec, language = await self._speech(request)
+        speech, spec, language, notes = await self._speech(request)
         text = _decoded(payload)
         truncate = self._truncate_chars(request, len(text))
         if language and len(text) <= resolve.INLINE_CHARS and not truncate and not text.isspace():
@@ -92,7 +92,7 @@ class Intake:
             header, packed = await self._scribes.prepare(fields, payload)
             plan, original = _unpacked(packed), _int(header, "original_chars")
         order = self._order(request, digest_of(request, payload), speech, plan)
-        return Planned(order, plan, spec, original)
+        return Planned(order, plan, spec, original, notes)
 
     async def plan_file(self, request: Synthesize, payload: bytes) -> Planned:
         """Return the planned durable job; its text and plan lie in the spool.
@@ -102,7 +102,7 @@ class Intake:
         """
         resolve.check_unserved(request)
         file_format = resolve.check_format(request.format or self.config.format)
-        speech, spec, language = await self._speech(request)
+        speech, spec, language, notes = await self._speech(request)
         folder = self.folder(request.request_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fields = self._prepare_fields(spec, language, 0, is_stream=False)
@@ -120,7 +120,7 @@ class Intake:
             part=str(self.config.audio_folder / PARTS_FOLDER / f"{request.request_id}.part"),
             audio_folder=str(self.config.audio_folder),
         )
-        return Planned(order, plan, spec, _int(header, "original_chars"))
+        return Planned(order, plan, spec, _int(header, "original_chars"), notes)
 
     def give_back(self, request: Synthesize) -> None:
         """A request was refused: its document goes back where the client put it, its folder goes."""
@@ -139,7 +139,7 @@ class Intake:
         request = Synthesize(
             request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
         )
-        speech, spec, language = await self._speech(request)
+        speech, spec, language, notes = await self._speech(request)
         folder = self.folder(claim.job_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fields = self._prepare_fields(spec, language, 0, is_stream=False)
@@ -160,7 +160,7 @@ class Intake:
             done_folder=str(config.done_folder),
             failed_folder=str(config.failed_folder),
         )
-        return Planned(order, plan, spec, _int(header, "original_chars"))
+        return Planned(order, plan, spec, _int(header, "original_chars"), notes)
 
     def pauses(self) -> Pauses:
         """Return the pauses of new jobs."""
@@ -174,11 +174,13 @@ class Intake:
 
     # -- parts ----------------------------------------------------------------------------------------
 
-    async def _speech(self, request: Synthesize) -> tuple[Speech, ModelSpec, str]:
-        """Return how it is spoken, on which model, and its language (empty = to be found out)."""
+    async def _speech(self, request: Synthesize) -> tuple[Speech, ModelSpec, str, tuple[str, ...]]:
+        """Return how it is spoken, on which model, its language (empty = to be found out), and what differs."""
         seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
         speech = resolve.resolve_speech(request, self.config, seed)
         spec = self._pool.engine(speech.model).spec
+        device, note = resolve.check_device(request.device, spec, is_strict=self.config.strict_device)
+        speech = speech._replace(device=device)
         language = request.language
         if speech.voice or language:
             voices = await self.voices(speech.model)
@@ -188,7 +190,7 @@ class Intake:
                 row = resolve.find_voice(voices, speech.voice, speech.model)
                 speech = speech._replace(voice=row.voice)
                 language = language or row.language
-        return speech, spec, language or self.config.language
+        return speech, spec, language or self.config.language, (note,) if note else ()
 
     async def voices(self, model: str) -> list[VoiceRow]:
         """Return a model's voices; waits for it to load.

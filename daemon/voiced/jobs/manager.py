@@ -149,7 +149,7 @@ class JobManager:
             raise IdReused(f"a job {job_id} is running already: every request needs an id of its own")
         with self._reserved(job_id):
             planned = await self.streams.plan(request, payload)
-        peer.send(self._accepted(planned.order, planned.original_chars))
+        peer.send(self._accepted(planned.order, planned.original_chars, planned.notes))
         self.streams.begin(planned, request, payload, peer)
 
     async def submit(self, request: m.Synthesize, payload: bytes) -> m.Accepted:
@@ -162,10 +162,10 @@ class JobManager:
             await asyncio.shield(self._accepting[request.request_id])
         known = await self.durable.again(request, payload)
         if known is not None:
-            return self._accepted(known.order, known.order.chars)
+            return self._accepted(known.order, known.order.chars, ())
         with self._reserved(request.request_id):
             planned = await self.durable.submit(request, payload)
-        return self._accepted(planned.order, planned.original_chars)
+        return self._accepted(planned.order, planned.original_chars, planned.notes)
 
     def take_claim(self, claim: Claim) -> None:
         """Make a job of a dropped text, beside; it was claimed because there was room."""
@@ -196,7 +196,7 @@ class JobManager:
             del self._accepting[job_id]
             done.set_result(None)
 
-    def _accepted(self, order: Order, original_chars: int) -> m.Accepted:
+    def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
         return m.Accepted(
             request_id=order.job_id,
             job_id=order.job_id,
@@ -214,6 +214,7 @@ class JobManager:
             is_truncated=original_chars > order.chars,
             tier=self._intake.tier,
             max_text_chars=self._intake.max_text_chars,
+            notes=list(notes),
         )
 
     # -- told by the scheduler ------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 from voiced.config import Config
+from voiced.devices.lock import normal_device
 from voiced.jobs.job import Speech
-from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
+from voiced.models.catalogue import ModelSpec
+from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
 from voiced_ipc.messages import Subtitles, Synthesize
 
 FORMATS = ("wav", "flac")
@@ -44,6 +46,22 @@ def resolve_speech(request: Synthesize, config: Config, seed: int) -> Speech:
         device=request.device,
         keep_alive_s=request.keep_alive_s,
     )
+
+
+def check_device(wanted: str, spec: ModelSpec, *, is_strict: bool) -> tuple[str, str]:
+    """Return the device of this request (empty = as decided), and what differs from the one asked for.
+
+    Raises:
+        InvalidRequest: If it is no device.
+        DeviceUnavailable: If the model cannot run there, and strict mode forbids another.
+    """
+    device = normal_device(wanted) if wanted else ""
+    if device in ("", "auto", "cpu") or spec.has_gpu_path:
+        return device, ""
+    message = f"{spec.model} runs on the CPU only, not on {device}"
+    if is_strict:
+        raise DeviceUnavailable(message)
+    return "cpu", message
 
 
 def check_format(name: str) -> str:

@@ -45,8 +45,8 @@ class LinkError(Exception):
 
 
 def pack(fields: Fields, payload: bytes | memoryview = b"") -> bytes:
-    """Return the bytes of one frame."""
-    header: bytes = msgpack.packb(fields)
+    """Return the bytes of one frame; file names that are no UTF-8 travel as they are."""
+    header: bytes = msgpack.packb(fields, unicode_errors="surrogateescape")
     return b"".join((len(header).to_bytes(4, "little"), len(payload).to_bytes(4, "little"), header, payload))
 
 
@@ -92,7 +92,7 @@ class FrameReader:
         body = start + _PREFIX_BYTES
         view = memoryview(self._buffer)
         try:
-            fields = msgpack.unpackb(view[body : body + header])
+            fields = msgpack.unpackb(view[body : body + header], unicode_errors="surrogateescape")
             payload = bytes(view[body + header : end])
         except ValueError as error:
             raise LinkError(f"a header that is no msgpack: {error}") from error

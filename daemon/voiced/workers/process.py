@@ -68,6 +68,8 @@ class WorkerProcess(asyncio.Protocol):
         self._tasks: dict[int, asyncio.Queue[Frame | None]] = {}
         self._cancelled: dict[int, float] = {}
         """Tasks that were told to stop and have not said that they did, since when."""
+        self._reserved: set[int] = set()
+        """Tasks that have their slot and were not sent yet."""
         self._next_task = 0
         self._frames = FrameReader()
         self._process: subprocess.Popen[bytes] | None = None
@@ -132,7 +134,7 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether it would begin another task at once."""
-        return self.state is WorkerState.READY and self.running < self.slots
+        return self.state is WorkerState.READY and not self.is_dismissed and self.running < self.slots
 
     @property
     def is_stuck(self) -> bool:
@@ -172,19 +174,42 @@ class WorkerProcess(asyncio.Protocol):
 
     # -- work -----------------------------------------------------------------------------------------
 
-    async def run(self, fields: Fields, payload: bytes = b"") -> AsyncGenerator[Frame, None]:
+    def reserve(self) -> int:
+        """Take a slot for a task and return its number, for `run` or `release`."""
+        task = self._next_task
+        self._next_task += 1
+        self._tasks[task] = asyncio.Queue()
+        self._reserved.add(task)
+        return task
+
+    def release(self, task: int) -> None:
+        """Give back a slot that `run` never came to use; does nothing where it did."""
+        if task in self._reserved:
+            self._reserved.discard(task)
+            self._tasks.pop(task, None)
+
+    async def run(
+        self, fields: Fields, payload: bytes = b"", *, reserved: int | None = None
+    ) -> AsyncGenerator[Frame, None]:
         """Give it a task and return its frames up to the one that ends it.
 
         Leaving early cancels the task; the slot stays taken until the child says so.
 
+        Args:
+            fields: Of the task's frame.
+            payload: Of the task's frame.
+            reserved: The slot that `reserve` gave; None = take one now.
+
         Raises:
-            WorkerLost: If the child ends first.
+            WorkerLost: If the child ends first, or is gone already.
             VoicedError: What its `failed` frame says.
         """
-        task = self._next_task
-        self._next_task += 1
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._tasks[task] = queue
+        task = self.reserve() if reserved is None else reserved
+        queue = self._tasks.get(task)
+        if queue is None or self.state is WorkerState.GONE:
+            self.release(task)
+            raise WorkerLost(f"{self.name} ended: {self.end_reason}")
+        self._reserved.discard(task)
         self._send({**fields, "task": task}, payload)
         is_over = False
         try:

@@ -1,13 +1,13 @@
 """espeak-ng's library called directly: one process, one thread, no fork.
 
-    python espeak_library.py LIBRARY DATA TEXT WAV          speaks a file into a WAV
-    python espeak_library.py LIBRARY DATA TEXT - TIMES      speaks it so often into nothing, prints utterances/s
+python espeak_library.py LIBRARY DATA TEXT WAV          speaks a file into a WAV
+python espeak_library.py LIBRARY DATA TEXT - TIMES      speaks it so often into nothing, prints utterances/s
 """
 
 import ctypes
+import struct
 import sys
 import time
-import wave
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +37,7 @@ class Library:
 
     def _hear(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: object) -> int:
         del events
-        if samples and count and self.out is not None:
+        if count > 0 and self.out is not None:
             self.out.write(ctypes.string_at(samples, count * 2))
         return 0
 
@@ -63,14 +63,24 @@ def _into_file(library: Library, text: bytes, wav: str) -> None:
         library.speak(text)
         data = file.tell() - 44
         file.seek(0)
-        with wave.open(file, "wb") as header:
-            header.setnchannels(1)
-            header.setsampwidth(2)
-            header.setframerate(library.rate_hz)
-            header.setnframes(data // 2)
-            header._datawritten = data  # type: ignore[attr-defined] # the samples are there already
-            header._ensure_header_written(0)  # type: ignore[attr-defined]
-            header._patchheader = lambda: None  # type: ignore[attr-defined]
+        rate = library.rate_hz
+        file.write(
+            struct.pack(
+                "<4sI8sIHHIIHH4sI",
+                b"RIFF",
+                data + 36,
+                b"WAVEfmt ",
+                16,
+                1,
+                1,
+                rate,
+                rate * 2,
+                2,
+                16,
+                b"data",
+                data,
+            )
+        )
 
 
 if __name__ == "__main__":

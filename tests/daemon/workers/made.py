@@ -1,0 +1,87 @@
+"""Small plans, jobs and runs for tests."""
+
+from voiced.jobs.assembly import Pauses
+from voiced.jobs.job import Job, Order, Progress, Speech, stamp
+from voiced.jobs.run import Run
+from voiced.jobs.spool import MemoryText
+from voiced.models.catalogue import CATALOGUE
+from voiced.segments import Break, Plan, Segment
+from voiced_ipc.errors import VoicedError
+from voiced_ipc.messages import JobState, Lane, Output, Subtitles, new_id
+
+PAUSES = Pauses(10, 20, 30, 40)
+
+
+def make_plan(count: int, after: Break = Break.SENTENCE, chars: int = 4) -> Plan:
+    """A plan of `count` segments of four letters."""
+    segments = tuple(
+        Segment(i * chars, (i + 1) * chars, i * chars, (i + 1) * chars, "en", after) for i in range(count)
+    )
+    return Plan(count * chars, "en", segments)
+
+
+def make_order(**fields: object) -> Order:
+    """An order with something in every field."""
+    usual = Order(
+        job_id=new_id(),
+        digest="d",
+        lane=Lane.NORMAL,
+        output=Output.FILE,
+        name="book.txt",
+        speech=Speech("tone"),
+        format="wav",
+        sample_rate_hz=0,
+        subtitles=Subtitles.NONE,
+        created=stamp(),
+        chars=4,
+        language="en",
+        segments=1,
+    )
+    return usual._replace(**fields)  # type: ignore[arg-type]
+
+
+def make_job(state: JobState = JobState.QUEUED, number: int = 1, **fields: object) -> Job:
+    """A job, nothing of it spoken."""
+    return Job(make_order(**fields), state, Progress(), stamp(), number)
+
+
+class ListSink:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.pcm = bytearray()
+        self.marks: list[Progress] = []
+        self.last: list[bool] = []
+        self.is_behind = False
+        self.is_closed = False
+
+    def write(self, pcm: bytes) -> None:
+        self.pcm += pcm
+
+    def mark(self, progress: Progress, *, is_last: bool) -> None:
+        self.marks.append(progress)
+        self.last.append(is_last)
+
+    def finish(self) -> None:
+        pass
+
+    def fail(self, error: VoicedError) -> None:
+        pass
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def make_run(
+    count: int, model: str = "tone", *, number: int = 1, done: int = 0, after: Break = Break.SENTENCE, **order: object
+) -> tuple[Run, ListSink]:
+    """A run of `count` segments and where its audio goes."""
+    job = make_job(number=number, speech=Speech(model), segments=count, **order)
+    job = job._replace(progress=Progress(segments_done=done))
+    plan = make_plan(count, after)
+    run = Run(job, plan, MemoryText(b"abcd" * count), CATALOGUE[model], PAUSES)
+    sink = ListSink()
+    run.sink = sink
+    return run, sink
+
+
