@@ -253,6 +253,7 @@ def load_config(
     env = _dotenv(paths.config / ".env") | dict(os.environ if environ is None else environ)
     values: dict[str, Any] = {}
     problems: list[Problem] = []
+    closed: dict[str, tuple[str, Any]] = {}
     for source, key, value in [
         *_from_file(paths.config_file, problems),
         *_from_environment(env),
@@ -260,14 +261,15 @@ def load_config(
     ]:
         try:
             values[key] = KEYS[key].parse(value)
-        except (ValueError, TypeError):
+            closed.pop(key, None)  # mended by a source that goes before
+        except (ValueError, TypeError, OverflowError, RuntimeError):  # int(inf); the home of no user
             message = f"{value!r} cannot be used; allowed: {KEYS[key].allowed}"
             if key in _CLOSED:
-                closed, closed_value = _CLOSED[key]
-                values[closed] = closed_value
-                message += f" ({closed} = {str(closed_value).lower()} until it is mended)"
+                name, closed_value = closed[key] = _CLOSED[key]
+                message += f" ({name} = {str(closed_value).lower()} until it is mended)"
             problems.append(Problem(source, key, message))
-    return _absolute(Config(**values), paths.home), tuple(problems)
+    # Last, so that no good line for the closed key opens it again.
+    return _absolute(Config(**values | dict(closed.values())), paths.home), tuple(problems)
 
 
 def _absolute(config: Config, home: Path) -> Config:

@@ -2,9 +2,13 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from voiced.errors import AlreadyRunning
+
+_WRITES_S = 0.5
+"""Greatest wait for the pid of a process that has taken the lock this very moment."""
 
 
 class InstanceLock:
@@ -21,7 +25,7 @@ class InstanceLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            pid = _holder(self._descriptor)
             os.close(self._descriptor)
             raise AlreadyRunning(
                 f"voiced runs already as process {pid} (lock {file}); `voiced status` shows it, "
@@ -34,3 +38,24 @@ class InstanceLock:
         """Let go; the file stays, so that the next one locks the same inode."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    """Return the pid of who holds the lock: it is written a moment after the lock was taken, over an older one."""
+    end = time.monotonic() + _WRITES_S
+    while time.monotonic() < end:
+        pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        if pid.isdecimal() and _is_alive(int(pid)):
+            return pid
+        time.sleep(0.005)
+    return "unknown"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True

@@ -76,10 +76,13 @@ def unpack_plan(data: bytes) -> Plan:
         if version != PLAN_FORMAT:
             raise PlanDamaged(f"format {version}, this version reads {PLAN_FORMAT}")
         segments = tuple(Segment._make([*row[:5], Break(row[5]), *row[6:]]) for row in rows)
-    except (ValueError, TypeError, IndexError) as error:
+        plan = Plan(chars, language, segments, tuple(chapters))
+        is_whole = covers(plan)
+    except PlanDamaged:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError) as error:
         raise PlanDamaged(str(error)) from error
-    plan = Plan(chars, language, segments, tuple(chapters))
-    if not covers(plan):
+    if not is_whole:
         raise PlanDamaged("the segments do not cover the text")
     return plan
 

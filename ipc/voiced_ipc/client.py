@@ -217,7 +217,9 @@ class Client:
             subscriber.subscribe(m.tag_of(kind).encode())
         while subscriber.poll(None if timeout_s is None else max(0, int(timeout_s * 1000))):
             with contextlib.suppress(ProtocolError):  # an event of a newer daemon
-                yield codec.decode_event(subscriber.recv_multipart())
+                event = codec.decode_event(subscriber.recv_multipart())
+                if not kinds or isinstance(event, kinds):  # an earlier call may have asked for others
+                    yield event
 
     # -- the wire -------------------------------------------------------------------------------------
 

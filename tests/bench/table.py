@@ -32,7 +32,7 @@ def plain(row: Row) -> str:
     what, figure, bounds, hold, verdict, ours, floor = cells_of(row)
     lines = [f"{verdict:<7}{what}", f"       {figure}  ({bounds})  {f'hold {hold}' if hold else ''}".rstrip()]
     if row.ours is not None:
-        lines.append(f"       {ours} against {floor}")
+        lines.append(f"       {ours} against {floor}{at_best(row)}")
     elif row.against:
         lines.append(f"       against {row.against}")
     if row.note:
@@ -48,6 +48,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
     ours = _spread(row.ours, row.absolute_unit) if row.ours else ""
     floor = f"{row.against} {_spread(row.floor, row.absolute_unit)}" if row.floor else row.against
     note = f"\n{row.note}" if row.note and sys.stdout.isatty() else ""
+    floor += at_best(row) if sys.stdout.isatty() else ""
     return (
         row.what + note,
         with_unit(row.figure.median, row.unit),
@@ -57,6 +58,14 @@ def cells_of(row: Row) -> tuple[str, ...]:
         ours,
         floor,
     )
+
+
+def at_best(row: Row) -> str:
+    """Return the ratio of the best measurements, which other programs on the machine spoil the least."""
+    if row.ours is None or row.floor is None:
+        return ""
+    best = (row.ours.greatest, row.floor.greatest) if row.is_least else (row.ours.least, row.floor.least)
+    return f"; at best {number(best[0] / best[1])}x"
 
 
 def number(value: float) -> str:

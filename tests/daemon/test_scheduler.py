@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.workers.in_memory import Wire, in_memory_worker, turns
-from tests.daemon.workers.made import ListSink, make_run
+from tests.daemon.jobs.made import ListSink, make_run
 from voiced.jobs.pace import Pace
 from voiced.jobs.run import Run
 from voiced.scheduler import Scheduler, SchedulerLimits

@@ -2,36 +2,11 @@
 
 import random
 
-_WORDS = [
-    "harbour",
-    "window",
-    "morning",
-    "letter",
-    "engine",
-    "quiet",
-    "river",
-    "seven",
-    "garden",
-    "under",
-    "carry",
-    "never",
-    "answer",
-    "paper",
-    "little",
-    "mountain",
-    "before",
-    "winter",
-    "yellow",
-    "number",
-    "people",
-    "story",
-    "bridge",
-    "early",
-    "silver",
-    "always",
-    "music",
-    "corner",
-]
+_WORDS = (
+    *("harbour", "window", "morning", "letter", "engine", "quiet", "river", "seven", "garden", "under"),
+    *("carry", "never", "answer", "paper", "little", "mountain", "before", "winter", "yellow", "number"),
+    *("people", "story", "bridge", "early", "silver", "always", "music", "corner"),
+)
 _LANGUAGE = "This is plain English about the"
 """Enough for the language to be found out the same way each time."""
 

@@ -5,7 +5,6 @@ import struct
 from pathlib import Path
 
 SUFFIXES = (".wav", ".flac")
-WAV_HEADER_BYTES = 44
 _FLAC_INFO = slice(8, 42)
 """STREAMINFO, after the mark and the block's header: RFC 9639, 8.2."""
 
@@ -32,11 +31,18 @@ def fault_of(path: Path) -> str:
 
 
 def _wav_fault(data: bytes) -> str:
-    if len(data) <= WAV_HEADER_BYTES or data[:4] != b"RIFF" or data[36:40] != b"data":
-        return f"{len(data)} bytes without a wav header, or without sound"
-    (riff_bytes,), (data_bytes,) = struct.unpack("<I", data[4:8]), struct.unpack("<I", data[40:44])
-    if (riff_bytes + 8, data_bytes + WAV_HEADER_BYTES) != (len(data), len(data)):
-        return f"the header tells of {data_bytes} bytes, {len(data) - WAV_HEADER_BYTES} are there"
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return f"{len(data)} bytes without a wav header"
+    (riff_bytes,) = struct.unpack("<I", data[4:8])
+    if riff_bytes + 8 != len(data):
+        return f"the header tells of {riff_bytes + 8} bytes, {len(data)} are there"
+    chunks, place = {}, 12
+    while place + 8 <= len(data):
+        name, size = struct.unpack("<4sI", data[place : place + 8])
+        chunks[name] = size
+        place += 8 + size
+    if place != len(data) or not chunks.get(b"data"):
+        return f"the chunks {chunks} end at byte {place} of {len(data)}, or there is no sound"
     return ""
 
 
@@ -46,7 +52,7 @@ def _flac_fault(data: bytes, path: Path) -> str:
     if data[:4] != b"fLaC":
         return f"{len(data)} bytes without a flac header"
     info = data[_FLAC_INFO]
-    told = int.from_bytes(info[13:18]) & 0xFFFFFFFFF
+    told = int.from_bytes(info[10:18]) & (1 << 36) - 1
     try:
         samples, _ = soundfile.read(path, dtype="int16")
     except soundfile.LibsndfileError as error:

@@ -19,7 +19,14 @@ from tests.support import DaemonProcess, Home, running_daemon, wait_for
 
 ALREADY_RUNNING = 3
 LIMIT_S = 1.0
-_RUN = "import sys; import voiced.boot; from voiced.app import run; print(flush=True); sys.stdin.read(); sys.exit(run({}))"
+_RUN = """
+import sys
+import voiced.boot
+from voiced.app import run
+print(flush=True)
+sys.stdin.read()
+sys.exit(run({}))
+"""
 
 
 class Crowd:

@@ -37,7 +37,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--priority", choices=[lane.value for lane in m.Lane], help="interactive > normal > batch (normal)"
     )
-    add_speech(parser)
+    add_speech(parser, is_file=True)
     add_json(parser)
     add_no_start(parser)
 

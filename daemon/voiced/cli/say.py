@@ -34,7 +34,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", help="write .wav or .flac instead; - = standard output"
     )
     parser.add_argument("--format", choices=("wav", "flac", "raw"), help="of -o; raw = PCM s16le, mono")
-    add_speech(parser)
+    add_speech(parser, is_file=False)
     add_no_start(parser)
 
 
@@ -83,7 +83,7 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
                 job_id = stream.accepted.job_id
                 rate = rate or stream.accepted.sample_rate_hz
                 if rate != stream.accepted.sample_rate_hz:
-                    raise CommandFailed("the sample rate changed within the text; choose one with --rate")
+                    raise CommandFailed("the sample rate changed within the text")
                 for pcm in stream:
                     sink.write(rate, pcm)
             except BaseException:

@@ -20,8 +20,13 @@ _FIELDS = {
 """From option to field."""
 
 
-def add_speech(parser: argparse.ArgumentParser) -> None:
-    """Declare how it is to sound. Ranges are those of `Synthesize`; a test compares them."""
+def add_speech(parser: argparse.ArgumentParser, *, is_file: bool) -> None:
+    """Declare how it is to sound. Ranges are those of `Synthesize`; a test compares them.
+
+    Args:
+        parser: Of the command.
+        is_file: The daemon makes a file, and so can change the sample rate; a stream has the engine's own.
+    """
     group = parser.add_argument_group("how it sounds")
     group.add_argument("--voice", metavar="ID", help="a voice that `voiced voices` lists")
     group.add_argument(
@@ -37,9 +42,13 @@ def add_speech(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", metavar="N", type=between(0, 2**32 - 1, int), help="the same number gives the same audio"
     )
-    group.add_argument(
-        "--rate", metavar="HZ", type=between(0, 192_000, int), help="sample rate; otherwise the engine's own"
-    )
+    if is_file:
+        group.add_argument(
+            "--rate",
+            metavar="HZ",
+            type=between(0, 192_000, int),
+            help="sample rate; otherwise the engine's own",
+        )
     group.add_argument(
         "--keep-alive",
         metavar="S",
@@ -55,7 +64,7 @@ def speech_fields(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `Synthesize` that the options set."""
     from voiced_ipc.messages import OnLongText
 
-    given = {field: getattr(options, name) for name, field in _FIELDS.items()}
+    given = {field: getattr(options, name, None) for name, field in _FIELDS.items()}
     fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if options.truncate:
         fields["on_long_text"] = OnLongText.TRUNCATE

@@ -81,6 +81,8 @@ class Assembly:
 
     def audio(self, index: int, pcm: bytes) -> list[bytes]:
         """Take audio of a segment; return what can be given out now."""
+        if index < self._head:  # spoken once more with its batch, and given out long ago
+            return []
         skip = self._skip.get(index, 0)
         if skip:
             self._skip[index] = max(0, skip - len(pcm))
@@ -96,7 +98,8 @@ class Assembly:
 
     def spoken(self, index: int, sample_rate_hz: int) -> list[bytes]:
         """Take the end of a segment; return what can be given out now: pauses, and segments that waited."""
-        self._complete.add(index)
+        if index >= self._head:
+            self._complete.add(index)
         given: list[bytes] = []
         while self._head in self._complete:
             given += self._close_head(sample_rate_hz)

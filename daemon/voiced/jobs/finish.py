@@ -16,6 +16,7 @@ from voiced.jobs.job import Job
 from voiced.jobs.spool import PartFile, discard
 from voiced.jobs.store import Store
 from voiced.workers.link import Fields
+from voiced_ipc.errors import StorageFailed
 from voiced_ipc.messages import JobState
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,14 @@ class Finisher:
         Raises:
             VoicedError: If the disk or the encoder refuses; everything made so far stays.
         """
+        try:
+            return await self._finish(job)
+        except OSError as error:
+            raise StorageFailed(
+                f"the finished file cannot be made: {error}; mend that, then `voiced retry {job.job_id}`"
+            ) from error
+
+    async def _finish(self, job: Job) -> Job:
         job = job.moved(JobState.FINISHING)
         await self._store.update(job)
         if not job.progress.path:

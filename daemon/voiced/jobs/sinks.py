@@ -80,6 +80,8 @@ class StreamSink:
         self._is_written = False
         self._tell: Callable[[], m.JobInfo] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        """The next attempt at a peer that did not take what its credit allows."""
         self._is_over = False
 
     def start(self, tell: Callable[[], m.JobInfo]) -> None:
@@ -147,7 +149,9 @@ class StreamSink:
         if sent is Sent.GONE:
             self._lose(VoicedError("the reader of the stream is gone"))
         elif sent is Sent.FULL:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
+            if self._again is not None:
+                self._again.cancel()
+            self._again = asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
         return sent is Sent.YES
 
     def _tick(self) -> None:
@@ -155,10 +159,11 @@ class StreamSink:
             return
         self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._tick)
         now = time.monotonic()
-        if self._pending and self._credit < 2:
+        # What waits has no credit, or a peer that grants and does not read.
+        if self._pending or self._is_written:
             self._stalled_since = self._stalled_since or now
             if now - self._stalled_since > STALL_S:
-                self._lose(StreamStalled(f"no credit came for {STALL_S:.0f} s; the stream was ended"))
+                self._lose(StreamStalled(f"nothing was read for {STALL_S:.0f} s; the stream was ended"))
                 return
         assert self._tell is not None
         info = self._tell()
@@ -183,8 +188,9 @@ class StreamSink:
     def _close(self) -> None:
         self._is_over = True
         self._pending.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._again):
+            if timer is not None:
+                timer.cancel()
         self._on_over()
 
 
@@ -270,9 +276,9 @@ class FileSink:
 
     def _written(self, done: "asyncio.Future[None]", size: int, *, is_last: bool) -> None:
         self._in_store_bytes -= size
+        error = None if done.cancelled() else done.exception()
         if done.cancelled() or self._is_over:
             return
-        error = done.exception()
         if isinstance(error, VoicedError):
             self._is_over = True
             self._on_failed(error)

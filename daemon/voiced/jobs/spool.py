@@ -99,11 +99,16 @@ class PartFile:
                 f"{path} has {size} bytes, the ledger knows of {WAV_HEADER_BYTES + committed_bytes}"
             )
         os.ftruncate(self._descriptor, WAV_HEADER_BYTES + committed_bytes)
+        self._is_torn = False
+        """A piece is missing: what comes after it must not count."""
 
     def writer(self, offset: int, chunks: list[bytes]) -> Callable[[], None]:
         """Return the work that puts `chunks` at `offset` (bytes of PCM) safely on disk; for the store's thread."""
 
         def write() -> None:
+            if self._is_torn:
+                raise OSError(f"an earlier piece of {self.path} could not be written")
+            self._is_torn = True
             place = WAV_HEADER_BYTES + offset
             for chunk in chunks:
                 view = memoryview(chunk)
@@ -112,6 +117,7 @@ class PartFile:
                     place += written
                     view = view[written:]
             _sync_data(self._descriptor)
+            self._is_torn = False
 
         return write
 

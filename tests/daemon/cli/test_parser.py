@@ -105,7 +105,7 @@ def test_the_ranges_of_options_are_those_of_the_schema() -> None:
     ):
         low, high = _range(hints[field])
         parser = argparse.ArgumentParser(exit_on_error=False)
-        add_speech(parser)
+        add_speech(parser, is_file=True)
         for number in (low, high):
             assert getattr(parser.parse_args([f"--{option}", f"{number:g}"]), option) == number
         for number in (low - 1, high + 1):
@@ -124,7 +124,7 @@ def _range(hint: object) -> tuple[float, float]:
 
 def test_speech_options_become_fields_that_the_schema_takes() -> None:
     parser = argparse.ArgumentParser()
-    add_speech(parser)
+    add_speech(parser, is_file=True)
     words = (
         "--voice v --language de --model espeak --device CUDA:1 --speed 2 --pitch 0.5 --volume 1.5 "
         "--seed 7 --rate 16000 --keep-alive -1 --truncate"
@@ -140,7 +140,7 @@ def test_speech_options_become_fields_that_the_schema_takes() -> None:
 
 def test_options_that_were_not_given_are_left_to_the_daemon() -> None:
     parser = argparse.ArgumentParser()
-    add_speech(parser)
+    add_speech(parser, is_file=True)
     assert speech_fields(parser.parse_args([])) == {}
 
 

@@ -73,7 +73,13 @@ class ListSink:
 
 
 def make_run(
-    count: int, model: str = "tone", *, number: int = 1, done: int = 0, after: Break = Break.SENTENCE, **order: object
+    count: int,
+    model: str = "tone",
+    *,
+    number: int = 1,
+    done: int = 0,
+    after: Break = Break.SENTENCE,
+    **order: object,
 ) -> tuple[Run, ListSink]:
     """A run of `count` segments and where its audio goes."""
     job = make_job(number=number, speech=Speech(model), segments=count, **order)
@@ -83,5 +89,3 @@ def make_run(
     sink = ListSink()
     run.sink = sink
     return run, sink
-
-

@@ -1,0 +1,128 @@
+"""Segments in any order, with pauses: always the same bytes, exact to the sample."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.daemon.jobs.made import PAUSES
+from voiced.jobs.assembly import BYTES_PER_SAMPLE, Assembly, Pauses
+from voiced.segments import Break, Segment
+
+RATE = 1000
+BREAKS = st.sampled_from(list(Break))
+
+
+def plan(breaks: list[Break]) -> list[Segment]:
+    return [Segment(i, i + 1, i, i + 1, "en", after) for i, after in enumerate(breaks)]
+
+
+def sound(index: int, samples: int) -> bytes:
+    return bytes((index * 31 + place) % 251 + 1 for place in range(samples * BYTES_PER_SAMPLE))
+
+
+def whole(breaks: list[Break], lengths: list[int]) -> bytes:
+    """What comes out when nothing goes wrong."""
+    pieces = [
+        sound(i, length) + bytes(PAUSES.samples(after, RATE) * BYTES_PER_SAMPLE)
+        for i, (after, length) in enumerate(zip(breaks, lengths, strict=True))
+    ]
+    return b"".join(pieces)
+
+
+class Speaker:
+    """An attempt at a segment: chunk for chunk, perhaps with a crash before the end."""
+
+    def __init__(self, assembly: Assembly, index: int, chunks: list[bytes]) -> None:
+        self._assembly = assembly
+        self._index = index
+        self._left = list(chunks)
+        assembly.begin(index)
+
+    def step(self) -> tuple[list[bytes], bool]:
+        """Give one chunk, or the end; return what comes out, and whether that was the end."""
+        if self._left:
+            return self._assembly.audio(self._index, self._left.pop(0)), False
+        return self._assembly.spoken(self._index, RATE), True
+
+
+def cut(data: bytes, dice: random.Random) -> list[bytes]:
+    """Pieces of whole samples."""
+    chunks = []
+    while data:
+        size = BYTES_PER_SAMPLE * dice.randint(1, 5)
+        chunks.append(data[:size])
+        data = data[size:]
+    return chunks
+
+
+@given(
+    rows=st.lists(st.tuples(BREAKS, st.integers(0, 12)), min_size=1, max_size=8),
+    dice=st.randoms(use_true_random=False),
+)
+def test_any_order_with_any_crashes_gives_the_same_bytes(
+    rows: list[tuple[Break, int]], dice: random.Random
+) -> None:
+    breaks, lengths = [row[0] for row in rows], [row[1] for row in rows]
+    assembly = Assembly(plan(breaks), PAUSES)
+    out: list[bytes] = []
+    waiting, at_work, crashes = list(range(len(rows))), {}, 6
+    while waiting or at_work:
+        if waiting and (not at_work or dice.random() < 0.4):
+            index = waiting.pop(dice.randrange(len(waiting)))
+            at_work[index] = Speaker(assembly, index, cut(sound(index, lengths[index]), dice))
+        index = dice.choice(list(at_work))
+        if crashes and dice.random() < 0.15:
+            crashes -= 1
+            del at_work[index]
+            waiting.append(index)
+            continue
+        given_out, is_over = at_work[index].step()
+        out += given_out
+        if is_over:
+            del at_work[index]
+            if crashes and dice.random() < 0.2:  # its batch is spoken again for the sake of another segment
+                crashes -= 1
+                waiting.append(index)
+    assert assembly.is_whole
+    assert b"".join(out) == whole(breaks, lengths)
+    assert assembly.waiting_bytes == 0
+    expected = sum(lengths) + sum(PAUSES.samples(after, RATE) for after in breaks)
+    assert sum(map(len, out)) == expected * BYTES_PER_SAMPLE
+    assert assembly.closed[-1] == (len(rows), expected * BYTES_PER_SAMPLE)
+
+
+@given(rows=st.lists(st.tuples(BREAKS, st.integers(0, 9)), min_size=1, max_size=6), data=st.data())
+def test_going_on_from_the_ledger_gives_the_rest(rows: list[tuple[Break, int]], data: st.DataObject) -> None:
+    breaks, lengths = [row[0] for row in rows], [row[1] for row in rows]
+    done = data.draw(st.integers(0, len(rows)))
+    everything = whole(breaks, lengths)
+    before = len(whole(breaks[:done], lengths[:done]))
+    assembly = Assembly(plan(breaks), PAUSES, done, before)
+    out = []
+    for index in range(done, len(rows)):
+        assembly.begin(index)
+        out += assembly.audio(index, sound(index, lengths[index]))
+        out += assembly.spoken(index, RATE)
+    assert everything[:before] + b"".join(out) == everything
+    assert assembly.is_whole
+    assert [closed[1] for closed in assembly.closed][-1:] == ([len(everything)] if done < len(rows) else [])
+
+
+def test_a_forced_cut_and_the_end_have_no_pause() -> None:
+    assert PAUSES.samples(Break.NONE, 24000) == PAUSES.samples(Break.END, 24000) == 0
+    lengths = [PAUSES.samples(kind, 24000) for kind in (Break.CLAUSE, Break.SENTENCE, Break.PARAGRAPH)]
+    assert lengths == [240, 480, 720]
+    assert Pauses(0, 0, 0, 1500).samples(Break.CHAPTER, 22050) == 33075
+
+
+def test_audio_of_a_segment_that_was_given_out_does_not_pile_up() -> None:
+    assembly = Assembly(plan([Break.NONE, Break.NONE]), PAUSES)
+    assembly.begin(0)
+    assert assembly.audio(0, b"ab") == [b"ab"]
+    assert assembly.spoken(0, RATE) == []
+    assembly.begin(0)
+    assert assembly.audio(0, b"ab") == []
+    assert assembly.spoken(0, RATE) == []
+    assert assembly.waiting_bytes == 0
+    assert assembly.head == 1

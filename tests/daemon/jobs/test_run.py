@@ -1,0 +1,160 @@
+"""Which segments come next, and what a run counts."""
+
+from tests.daemon.jobs.made import make_run
+from voiced.jobs.run import Batch, Spoken
+from voiced.segments import Break
+from voiced_ipc.messages import JobState, Output
+
+RATE = 1000
+
+
+def test_batches_are_aligned_and_cover_the_plan() -> None:
+    run, _ = make_run(20, "espeak")
+    assert run.next_batch(4) == Batch(0, 16)
+    assert run.next_batch(4) == Batch(16, 20)
+    assert run.next_batch(4) is None
+
+
+def test_batches_are_aligned_after_an_odd_restart() -> None:
+    run, _ = make_run(40, "espeak", done=19)
+    assert [run.next_batch(8) for _ in range(3)] == [Batch(19, 32), Batch(32, 40), None]
+
+
+def test_a_stream_goes_segment_by_segment() -> None:
+    run, _ = make_run(3, "espeak", output=Output.STREAM)
+    assert run.next_batch(1) == Batch(0, 1)
+
+
+def test_it_runs_ahead_of_the_first_gap_only_so_far() -> None:
+    run, _ = make_run(50, "tone")
+    taken = []
+    while (batch := run.next_batch(2)) is not None:
+        run.begin(batch)
+        taken.append(batch)
+    assert len(taken) == 2 + 2  # the slots, and two more
+    speak(run.take_audio, run.take_spoken, 0)
+    assert run.next_batch(2) == Batch(4, 5)
+
+
+def test_a_failed_batch_comes_again_first_and_in_order() -> None:
+    run, _ = make_run(10, "tone")
+    batches = [run.next_batch(4) for _ in range(4)]
+    for batch in batches:
+        assert batch is not None
+        run.begin(batch)
+    run.land(Batch(2, 3), is_redone=True)
+    run.land(Batch(0, 1), is_redone=True)
+    assert [run.next_batch(4) for _ in range(3)] == [Batch(0, 1), Batch(2, 3), Batch(4, 5)]
+
+
+def test_nothing_comes_while_it_is_held() -> None:
+    run, sink = make_run(4)
+    run.is_paused = True
+    assert run.next_batch(1) is None
+    run.is_paused = False
+    sink.is_behind = True
+    assert run.next_batch(1) is None
+    sink.is_behind = False
+    assert run.next_batch(1) == Batch(0, 1)
+    run.is_over = True
+    assert run.next_batch(1) is None
+
+
+def test_a_redone_batch_comes_though_the_reader_is_behind() -> None:
+    # What was begun must end: others may wait for it inside the assembly.
+    run, sink = make_run(4)
+    batch = run.next_batch(1)
+    assert batch is not None
+    run.begin(batch)
+    run.land(batch, is_redone=True)
+    sink.is_behind = True
+    assert run.next_batch(1) == batch
+
+
+def speak(audio: object, spoken: object, index: int, samples: int = 5) -> None:
+    assert callable(audio)
+    assert callable(spoken)
+    audio(index, bytes([index + 1]) * samples * 2, "cpu")
+    spoken(index, Spoken(words=3, missed=1), RATE)
+
+
+def test_it_marks_whole_batches_and_the_end() -> None:
+    run, sink = make_run(18, "espeak", after=Break.NONE)
+    for index in range(18):
+        speak(run.take_audio, run.take_spoken, index)
+    assert [(mark.segments_done, mark.data_bytes) for mark in sink.marks] == [(16, 160), (18, 180)]
+    assert sink.last == [False, True]
+    assert sink.marks[-1].words_spoken == 18 * 3
+    assert sink.marks[-1].words_missed == 18
+    assert sink.marks[-1].sample_rate_hz == RATE
+    assert sink.marks[-1].device == "cpu"
+    assert run.is_spoken
+
+
+def test_segments_that_come_late_count_once() -> None:
+    run, sink = make_run(3, "tone", after=Break.NONE)
+    for index in (2, 1):
+        speak(run.take_audio, run.take_spoken, index)
+    assert sink.marks == []
+    speak(run.take_audio, run.take_spoken, 0)
+    assert [mark.words_spoken for mark in sink.marks] == [3, 6, 9]
+    assert bytes(sink.pcm) == b"\1" * 10 + b"\2" * 10 + b"\3" * 10
+
+
+def test_a_batch_spoken_twice_is_heard_and_counted_once() -> None:
+    run, sink = make_run(16, "espeak", after=Break.NONE)
+    batch = run.next_batch(1)
+    assert batch is not None
+    for end in (9, 16):
+        run.begin(batch)
+        for index in range(end):
+            speak(run.take_audio, run.take_spoken, index)
+        run.land(batch, is_redone=end < 16)
+    assert len(sink.pcm) == 160
+    assert run.progress.words_spoken == 48
+    assert run.assembly.waiting_bytes == 0
+
+
+def test_what_comes_after_the_end_is_dropped() -> None:
+    run, sink = make_run(2)
+    run.close()
+    speak(run.take_audio, run.take_spoken, 0)
+    assert sink.pcm == b""
+    assert sink.is_closed
+    assert run.progress.segments_done == 0
+
+
+def test_work_is_counted_while_something_is_spoken() -> None:
+    run, _ = make_run(2)
+    assert run.work_s == 0.0
+    run.begin(Batch(0, 1))
+    run.begin(Batch(1, 2))
+    run.land(Batch(0, 1), is_redone=False)
+    first = run.work_s
+    assert first > 0.0
+    run.land(Batch(1, 2), is_redone=False)
+    assert run.work_s == run.work_s >= first
+
+
+def test_what_a_client_sees() -> None:
+    run, _ = make_run(4, "tone", after=Break.NONE)
+    run.begin(Batch(0, 1))
+    assert run.info().eta_s is None
+    speak(run.take_audio, run.take_spoken, 0, samples=RATE)
+    info = run.info()
+    assert (info.segments_done, info.segments, info.audio_s) == (1, 4, 1.0)
+    assert info.eta_s is not None
+    assert info.eta_s > 0
+    assert info.first_audio_ms is not None
+    assert info.rtf is not None
+    run.job = run.job.moved(JobState.DONE)
+    assert run.info().eta_s is None
+
+
+def test_notes_are_told_once_and_are_bounded() -> None:
+    run, _ = make_run(1)
+    for number in range(30):
+        run.note(f"note {number}")
+        run.note("the same")
+    assert len(run.progress.notes) == 20
+    assert run.progress.notes.count("the same") == 1
