@@ -188,9 +188,14 @@ class Scheduler:
         self.wake()
 
     def _insist(self, worker: WorkerProcess) -> None:
-        """A cancelled batch still keeps its worker: end it when somebody waits."""
-        if worker.is_stuck and any(run.spec.model == worker.name for run in self._runs.values()):
+        """A cancelled batch still keeps its worker: end it as soon as somebody waits."""
+        # A cancel of this moment is no reason: the worker was told of ours half a second ago.
+        if worker.stuck_s <= CANCEL_S / 2:
+            return
+        if any(run.spec.model == worker.name for run in self._runs.values()):
             worker.kill("it did not stop when cancelled, and others wait")
+        else:
+            asyncio.get_running_loop().call_later(CANCEL_S, self._insist, worker)
 
     # -- speak ----------------------------------------------------------------------------------------
 

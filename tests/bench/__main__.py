@@ -62,7 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
             failed[name] = f"{type(error).__name__}: {error}"
             continue
         rows += found
-        table.show(found)
+        if not sys.stdout.isatty():
+            print("\n".join(table.plain(row) for row in found), flush=True)
+    if sys.stdout.isatty():
+        table.show(rows)
     if options.json is not None:
         options.json.write_text(json.dumps(table.document(heading, rows, failed), indent=1) + "\n")
     for name, reason in failed.items():

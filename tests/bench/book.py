@@ -58,7 +58,7 @@ def measure(session: Session) -> Iterator[Row]:
         measures: list[Callable[[], float]] = [ours, lambda: floor(library)]
         if program is not None:
             measures.append(lambda: floor(program))
-        mine, same, *cli = interleaved(session.rounds(5, 1), *measures, warm_ups=session.rounds(1, 0))
+        mine, same, *cli = interleaved(session.rounds(3, 1), *measures, warm_ups=0)
     what = f"{size // 1000} kB text to one WAV"
     note = (
         f"CPU {cpu_s['ours']:.1f} s against {cpu_s[library[0]]:.1f} s; "

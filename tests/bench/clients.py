@@ -20,7 +20,7 @@ from voiced_ipc import messages as m
 LIMIT = 0.5
 STARVING_LIMIT = 2.0
 _SILENCE_MS = 30_000
-_EACH_FULL, _EACH_QUICK = 12, 4
+_EACH_FULL, _EACH_QUICK = 6, 4
 """Utterances of each of 64 clients; fewer clients speak more each."""
 
 

@@ -1,63 +1,55 @@
-"""Rows for people and for programs: a table on a terminal, plain lines elsewhere, JSON on request."""
+"""Rows for people and for programs: a table for a terminal, plain lines for anything else, JSON on request."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
 from tests.bench.figures import RATIO, Row, Spread
 
-_COLUMNS = ("what", "figure", "min - max", "hold", "", "ours", "floor or peer")
 _COLOURS = {"held": "green", "missed": "red", "shown": "dim"}
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print rows: a table on a terminal, else a block of lines for each."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            print(plain(row), flush=True)
-        return
-    table = rich.table.Table(*_COLUMNS, box=rich.box.SIMPLE_HEAD)
+    """Print rows as a table for a terminal."""
+    table = rich.table.Table("what", box=rich.box.SIMPLE_HEAD)
+    for name in ("figure", "min - max", "hold", ""):
+        table.add_column(name, no_wrap=True, justify="right")
     for row in rows:
-        cells = [rich.markup.escape(cell) for cell in cells_of(row)]
-        cells[4] = f"[{_COLOURS[row.verdict]}]{cells[4]}[/]"
-        table.add_row(*cells)
+        details = "\n".join(rich.markup.escape(line) for line in details_of(row))
+        verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
+        table.add_row(
+            rich.markup.escape(row.what) + (f"\n[dim]{details}[/]" if details else ""),
+            with_unit(row.figure.median, row.unit),
+            _bounds(row.figure),
+            _hold(row),
+            verdict,
+        )
     rich.console.Console().print(table)
 
 
 def plain(row: Row) -> str:
     """Return a row as lines of text."""
-    what, figure, bounds, hold, verdict, ours, floor = cells_of(row)
-    lines = [f"{verdict:<7}{what}", f"       {figure}  ({bounds})  {f'hold {hold}' if hold else ''}".rstrip()]
-    if row.ours is not None:
-        lines.append(f"       {ours} against {floor}{at_best(row)}")
+    hold = f"  hold {_hold(row)}" if row.limit is not None else ""
+    lines = [
+        f"{row.verdict:<7}{row.what}",
+        f"{with_unit(row.figure.median, row.unit)}  ({_bounds(row.figure)}){hold}",
+        *details_of(row),
+    ]
+    return "\n       ".join(lines)
+
+
+def details_of(row: Row) -> list[str]:
+    """Return what stands below a row: the absolute figures, and its note."""
+    lines = []
+    if row.ours is not None and row.floor is not None:
+        ours, floor = (_spread(spread, row.absolute_unit) for spread in (row.ours, row.floor))
+        lines.append(f"{ours} against {row.against} {floor}{at_best(row)}")
     elif row.against:
-        lines.append(f"       against {row.against}")
-    if row.note:
-        lines.append(f"       {row.note}")
-    return "\n".join(lines)
-
-
-def cells_of(row: Row) -> tuple[str, ...]:
-    """Return the cells of a row, as `_COLUMNS` names them."""
-    hold = ""
-    if row.limit is not None:
-        hold = f"{'>=' if row.is_least else '<='} {with_unit(row.limit, row.unit)}"
-    ours = _spread(row.ours, row.absolute_unit) if row.ours else ""
-    floor = f"{row.against} {_spread(row.floor, row.absolute_unit)}" if row.floor else row.against
-    note = f"\n{row.note}" if row.note and sys.stdout.isatty() else ""
-    floor += at_best(row) if sys.stdout.isatty() else ""
-    return (
-        row.what + note,
-        with_unit(row.figure.median, row.unit),
-        f"{number(row.figure.least)} - {number(row.figure.greatest)}",
-        hold,
-        row.verdict,
-        ours,
-        floor,
-    )
+        lines.append(f"against {row.against}")
+    return [*lines, row.note] if row.note else lines
 
 
 def at_best(row: Row) -> str:
@@ -80,9 +72,18 @@ def with_unit(value: float, unit: str) -> str:
     return f"{number(value)}{'' if unit in (RATIO, '/s') else ' '}{unit}"
 
 
+def _hold(row: Row) -> str:
+    if row.limit is None:
+        return ""
+    return f"{'>=' if row.is_least else '<='} {with_unit(row.limit, row.unit)}"
+
+
+def _bounds(spread: Spread) -> str:
+    return f"{number(spread.least)} - {number(spread.greatest)}"
+
+
 def _spread(spread: Spread, unit: str) -> str:
-    bounds = f"({number(spread.least)} - {number(spread.greatest)})"
-    return f"{with_unit(spread.median, unit)} {bounds}"
+    return f"{with_unit(spread.median, unit)} ({_bounds(spread)})"
 
 
 def document(heading: Mapping[str, str], rows: Sequence[Row], failed: Mapping[str, str]) -> dict[str, object]:

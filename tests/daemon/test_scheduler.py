@@ -14,7 +14,7 @@ from voiced.jobs.run import Run
 from voiced.scheduler import Scheduler, SchedulerLimits
 from voiced.workers.pool import Pool, PoolLimits
 from voiced.workers.process import WorkerProcess, WorkerState
-from voiced_ipc.errors import EngineCrashed, EngineLoadFailed, InternalError, VoicedError
+from voiced_ipc.errors import DeviceOutOfMemory, EngineCrashed, EngineLoadFailed, InternalError, VoicedError
 from voiced_ipc.messages import Lane, Output
 
 SOUND = bytes(range(1, 9))
@@ -61,7 +61,6 @@ class PlayedPool(Pool):
         worker.kill = lambda reason: self._kill(worker, wire, reason)  # type: ignore[method-assign]
         self.engine(model).workers.append(worker)
         self.wires.append(wire)
-        asyncio.get_running_loop().call_soon(self._on_change)
 
     def _kill(self, worker: WorkerProcess, wire: Wire, reason: str) -> None:
         self.killed.append(reason)
@@ -145,3 +144,267 @@ def test_a_worker_is_given_no_more_than_its_slots() -> None:
         assert len(stage.asked()) == 3
 
     on_stage(play, slots=2)
+
+
+def test_the_higher_lane_goes_first_then_the_earlier_job() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        lanes = [(Lane.BATCH, 1), (Lane.NORMAL, 3), (Lane.INTERACTIVE, 4), (Lane.NORMAL, 2)]
+        runs = {
+            (lane, number): make_run(1, number=number, output=Output.STREAM, lane=lane)[0]
+            for lane, number in lanes
+        }
+        for run in runs.values():
+            stage.scheduler.add(run)
+        await turns()
+        for _ in range(4):
+            await stage.answer()
+        wanted = [(Lane.INTERACTIVE, 4), (Lane.NORMAL, 2), (Lane.NORMAL, 3), (Lane.BATCH, 1)]
+        assert stage.owner.began == [runs[key].job.job_id for key in wanted]
+
+    on_stage(play)
+
+
+def test_a_new_stream_takes_the_worker_at_the_next_segment() -> None:
+    async def play(stage: Stage) -> None:
+        book, _ = make_run(5, number=1, lane=Lane.BATCH)
+        stage.scheduler.add(book)
+        await turns()
+        await stage.answer()
+        talk, _ = stream(1, number=2)
+        stage.scheduler.add(talk)
+        await turns()
+        assert stage.owner.began == [book.job.job_id]
+        await stage.answer()
+        assert stage.owner.began == [book.job.job_id, talk.job.job_id]
+
+    on_stage(play)
+
+
+@pytest.mark.parametrize("why", ["paused", "behind"])
+def test_a_run_that_cannot_go_on_does_not_hold_up_the_next(why: str) -> None:
+    async def play(stage: Stage) -> None:
+        held, sink = stream(1, number=1)
+        held.is_paused, sink.is_behind = why == "paused", why == "behind"
+        free, _ = stream(1, number=2)
+        stage.scheduler.add(held)
+        stage.scheduler.add(free)
+        await turns()
+        await stage.answer()
+        assert stage.owner.done == [free.job.job_id]
+        held.is_paused = sink.is_behind = False
+        stage.scheduler.wake()
+        await turns()
+        await stage.answer()
+        assert stage.owner.done == [free.job.job_id, held.job.job_id]
+
+    on_stage(play)
+
+
+def test_a_paused_scheduler_begins_nothing() -> None:
+    async def play(stage: Stage) -> None:
+        stage.scheduler.is_paused = True
+        stage.scheduler.add(stream(1)[0])
+        await turns()
+        assert stage.asked() == []
+        stage.scheduler.is_paused = False
+        stage.scheduler.wake()
+        await turns()
+        assert len(stage.asked()) == 1
+
+    on_stage(play)
+
+
+def test_a_lost_worker_costs_one_attempt_and_no_sample() -> None:
+    async def play(stage: Stage) -> None:
+        run, sink = stream(2)
+        stage.scheduler.add(run)
+        await turns()
+        task = stage.wire.of("speak")[0]["task"]
+        stage.wire.say({"type": "audio", "task": task, "index": 0}, SOUND[:4])
+        await turns()
+        await stage.lose()
+        assert await stage.answer() == [0]
+        assert await stage.answer() == [1]
+        assert stage.owner.done == [run.job.job_id]
+        assert bytes(sink.pcm) == (SOUND + bytes(40)) * 2
+        assert any("spoken again" in note for note in run.progress.notes)
+
+    on_stage(play)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_after_so_many_attempts_the_job_fails_and_others_go_on(attempts: int) -> None:
+    async def play(stage: Stage) -> None:
+        bad, _ = stream(3, number=1)
+        good, _ = stream(1, number=2)
+        stage.scheduler.add(bad)
+        stage.scheduler.add(good)
+        await turns()
+        for _ in range(attempts):
+            assert stage.owner.failed == {}
+            await stage.lose()
+        error = stage.owner.failed[bad.job.job_id]
+        assert type(error) is EngineCrashed
+        assert f"in {attempts} attempts" in error.message
+        assert "segment 1 of 3 (characters 0-4)" in error.message
+        await stage.answer()
+        assert stage.owner.done == [good.job.job_id]
+        assert len(stage.pool.wires) == attempts + 1
+
+    on_stage(play, attempts=attempts)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "attempts"),
+    [
+        ("synthesis-failed", EngineCrashed, 2),
+        ("device-out-of-memory", DeviceOutOfMemory, 2),
+        ("internal-error", InternalError, 1),
+    ],
+)
+def test_what_the_worker_says_is_counted_by_its_class(
+    code: str, kind: type[VoicedError], attempts: int
+) -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(1)
+        stage.scheduler.add(run)
+        await turns()
+        for place in range(attempts):
+            task = stage.wire.of("speak")[place]["task"]
+            stage.wire.say({"type": "failed", "task": task, "code": code, "message": "ouch"})
+            await turns()
+        assert type(stage.owner.failed[run.job.job_id]) is kind
+        assert len(stage.asked()) == attempts
+
+    on_stage(play, attempts=2)
+
+
+def test_a_segment_over_its_deadline_costs_the_worker() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(1)
+        stage.scheduler.add(run)
+        while not stage.owner.failed:
+            await asyncio.sleep(0.001)
+        assert "took longer than" in stage.owner.failed[run.job.job_id].message
+        assert len(stage.pool.killed) == 2
+
+    on_stage(play, attempts=2, deadline_s=0.41)  # above the catalogue's bound for four letters
+
+
+def test_a_cancelled_run_frees_its_worker() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(5, number=1)
+        following, _ = stream(1, number=2)
+        stage.scheduler.add(run)
+        stage.scheduler.add(following)
+        await turns()
+        stage.scheduler.remove(run)
+        await turns()
+        asked = stage.wire.of("speak")[0]
+        assert [fields["task"] for fields in stage.wire.of("cancel")] == [asked["task"]]
+        assert len(stage.asked()) == 1  # it is still at it
+        stage.wire.say({"type": "cancelled", "task": asked["task"]})
+        await turns()
+        stage.answered = 1
+        await stage.answer()
+        assert stage.owner.done == [following.job.job_id]
+        assert stage.pool.killed == []
+
+    on_stage(play)
+
+
+def test_a_worker_that_does_not_stop_is_ended_when_others_wait() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(5, number=1)
+        stage.scheduler.add(run)
+        stage.scheduler.add(stream(1, number=2)[0])
+        await turns()
+        stage.scheduler.remove(run)
+        while not stage.pool.killed:
+            await asyncio.sleep(0.01)
+        assert "did not stop" in stage.pool.killed[0]
+        await turns()
+        assert [fields["segments"][0]["index"] for fields in stage.asked()] == [0, 0]
+
+    on_stage(play)
+
+
+def test_a_broken_engine_fails_a_stream_and_holds_a_durable_job() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.is_broken = True
+        talk, _ = stream(1, number=1)
+        book, _ = make_run(1, number=2)
+        stage.scheduler.add(talk)
+        stage.scheduler.add(book)
+        await turns()
+        assert type(stage.owner.failed[talk.job.job_id]) is EngineLoadFailed
+        assert book.job.job_id not in stage.owner.failed
+        stage.pool.wires.append(None)  # type: ignore[arg-type]  # the countdown in the reason changes
+        stage.scheduler.wake()
+        await turns()
+        assert len(book.progress.notes) == 1
+        stage.pool.is_broken = False
+        stage.scheduler.wake()
+        await turns()
+        await stage.answer()
+        assert stage.owner.done == [book.job.job_id]
+        assert stage.scheduler._retry is not None
+        stage.scheduler._retry.cancel()
+
+    on_stage(play)
+
+
+def test_a_worker_that_ends_before_its_task_began_is_no_hang() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        run, _ = stream(1)
+        stage.scheduler.add(run)
+        stage.scheduler._dispatch()  # the task is made, and has not begun
+        assert stage.scheduler.flying == 1
+        await stage.lose()
+        await stage.answer()
+        assert stage.owner.done == [run.job.job_id]
+
+    on_stage(play)
+
+
+def test_segments_are_learnt_from() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(25)
+        stage.scheduler.add(run)
+        await turns()
+        for _ in range(25):
+            await stage.answer()
+        assert '"tone", "cpu", "en", 25' in stage.pace.dump()
+
+    on_stage(play)
+
+
+def test_draining_lets_running_segments_end_and_begins_nothing() -> None:
+    async def play(stage: Stage) -> None:
+        run, sink = stream(3)
+        stage.scheduler.add(run)
+        await turns()
+        draining = asyncio.get_running_loop().create_task(stage.scheduler.drain(10.0))
+        await turns()
+        await stage.answer()
+        await draining
+        assert len(stage.asked()) == 1
+        assert sink.marks[-1].segments_done == 1
+        assert stage.scheduler.unfinished == 1
+
+    on_stage(play)
+
+
+def test_draining_ends_what_takes_too_long() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(3)
+        stage.scheduler.add(run)
+        await turns()
+        await stage.scheduler.drain(0.01)
+        assert stage.scheduler.flying == 0
+        assert len(stage.wire.of("cancel")) == 1
+
+    on_stage(play)

@@ -1,6 +1,7 @@
 """What must not lie about when all work is done."""
 
 import contextlib
+import os
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -9,23 +10,26 @@ from shutil import copy
 from tests.support import Home
 
 
+def below(folder: Path) -> list[Path]:
+    """Return everything below a folder that may change meanwhile, hidden things too."""
+    # pathlib's own walk of Python 3.11 raises where a folder goes while it looks.
+    return [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
+
+
 def leftovers(home: Home) -> list[str]:
     """Return the stray files of a daemon with nothing left to do: spool, incoming, parts, claims, temporaries."""
     paths = home.paths
-    strays = [*paths.spool.rglob("*"), *paths.incoming.rglob("*"), *(home.audio / ".voiced").rglob("*")]
-    strays += [path for path in home.drop.rglob("*") if path.name != ".voiced"]
-    strays += paths.home.rglob(".voiced-*.tmp")
+    strays = [*below(paths.spool), *below(paths.incoming), *below(home.audio / ".voiced")]
+    strays += [path for path in below(home.drop) if path != home.drop / ".voiced"]
+    strays += [path for path in below(paths.home) if path.name.startswith(".voiced-")]
     strays += home.root.glob("aside-*")
     return sorted({str(path.relative_to(home.root)) for path in strays})
 
 
 def refused(home: Home) -> list[str]:
     """Return what lies in the failed folder, with the reasons."""
-    found = []
-    for path in (home.paths.home / "Failed").rglob("*"):
-        if path.is_file():
-            found.append(f"{path.name}: {path.read_text(errors='replace')[:300]}")
-    return found
+    found = [path for path in below(home.paths.home / "Failed") if path.is_file()]
+    return [f"{path.name}: {path.read_text(errors='replace')[:300]}" for path in found]
 
 
 def ledger(home: Home) -> dict[str, int]:

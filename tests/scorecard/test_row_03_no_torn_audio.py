@@ -26,13 +26,21 @@ class Onlooker:
         self.seen: set[str] = set()
         self.torn: list[str] = []
 
-    def look(self) -> int:
-        """Check what is new; return how much that was."""
+    def look(self) -> None:
+        """Check what is new."""
         names = {path.name for path in self._audio.iterdir() if path.suffix in SUFFIXES}
         fresh = sorted(names - self.seen)
         self.check(fresh)
         self.seen.update(fresh)
-        return len(fresh)
+
+    def wait_seen(self, count: int) -> None:
+        """Look on without a break until so many files were seen."""
+
+        def has_come() -> bool:
+            self.look()
+            return len(self.seen) >= count
+
+        wait_for(has_come, what="another file")
 
     def check(self, names: list[str]) -> None:
         for name in names:
@@ -59,8 +67,7 @@ def test_no_file_is_ever_seen_half_made(card: Card, home: Home) -> None:
         for kill in range(kills):
             before = len(onlooker.seen)
             publish_some(daemon, kill)
-            wanted = card.random.randint(1, BATCH - 2)
-            wait_for(lambda w=before + wanted: onlooker.look() and len(onlooker.seen) >= w, what="a file")
+            onlooker.wait_seen(before + card.random.randint(1, BATCH - 2))
             end = time.monotonic() + card.random.uniform(0.0, 0.02)
             while time.monotonic() < end:
                 onlooker.look()

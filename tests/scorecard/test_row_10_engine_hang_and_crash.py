@@ -99,7 +99,8 @@ def tone_worker(daemon: DaemonProcess) -> psutil.Process | None:
 
 def samples_of(path: str) -> bytes:
     with wave.open(path) as audio:
-        return audio.readframes(audio.getnframes())
+        samples: bytes = audio.readframes(audio.getnframes())
+    return samples
 
 
 def check_others(card: Card, others: Others) -> dict[str, object]:

@@ -12,7 +12,7 @@ from voiced_ipc.errors import DocumentRefused, InternalError
 PREPARE_S = 120.0
 """Greatest time for a document; a hostile one costs its job no more."""
 FINISH_S = 6 * 3600.0
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 
 
 class Scribes:
@@ -31,6 +31,8 @@ class Scribes:
             elif self._pool.free_scribe(is_heavy=is_heavy) is not None:
                 self._waiting.remove(entry)
                 turn.set_result(None)
+                # Once it has begun, the next in the queue may want a scribe of its own.
+                asyncio.get_running_loop().call_soon(self.wake)
                 return
 
     async def prepare(self, fields: Fields, payload: bytes = b"") -> Frame:

@@ -122,7 +122,13 @@ class StreamSink:
         """End now, with the reason."""
         if not self._is_over:
             self._close()
-            self._peer.send(m.ErrorReply(request_id=self._id, code=error.code.value, message=error.message))
+            reply = m.ErrorReply(request_id=self._id, code=error.code.value, message=error.message)
+            self._send_last(reply, time.monotonic() + STALL_S)
+
+    def _send_last(self, reply: m.ErrorReply, until: float) -> None:
+        """Send the reason of the end; while there is no room for it at the moment, try again until `until`."""
+        if self._peer.send(reply) is Sent.FULL and time.monotonic() < until:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._send_last, reply, until)
 
     def _pump(self) -> None:
         while self._pending and self._credit > 0 and not self._is_over:

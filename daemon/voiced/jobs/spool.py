@@ -62,8 +62,10 @@ class FileText:
 
     def close(self) -> None:
         """Close the file."""
+        # Once: the number may be another file's by the next time.
+        descriptor, self._descriptor = self._descriptor, -1
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -129,8 +131,10 @@ class PartFile:
 
     def close(self) -> None:
         """Close the file."""
+        # Once: the number may be another file's by the next time.
+        descriptor, self._descriptor = self._descriptor, -1
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def _sync_data(descriptor: int) -> None:

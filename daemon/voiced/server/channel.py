@@ -87,19 +87,18 @@ class Channel:
             self._socket.bind(f"ipc://{self._listener.path}")
             self._is_accepting = True
 
-    def refuse(self) -> None:
-        """Leave new peers in the backlog; those that are there stay."""
-        if self._is_accepting:
-            self._socket.unbind(f"ipc://{self._listener.path}")
-            self._is_accepting = False
+    def drop_peers(self, *, is_accepting: bool = True) -> None:
+        """Close the socket with everything that its peers have sent, and open another.
 
-    def drop_peers(self) -> None:
-        """Close the socket with everything that its peers have sent, and open another."""
+        Args:
+            is_accepting: Whether it takes new peers at once; else they wait in the backlog until `accept`.
+        """
         loop, on_message = self._loop, self._on_message
         self.close()
         self._socket = self._open()
         self.monitor = self._monitor()
-        self.accept()
+        if is_accepting:
+            self.accept()
         if loop is not None:
             self.attach(loop, on_message)
 

@@ -1,8 +1,10 @@
 """The guard: peers may neither use up the descriptors nor the memory of the daemon.
 
-libzmq ends the process when `accept` finds no descriptor left, and bounds a frame but not a message. So new
-peers wait in the backlog above a share of the descriptors, and all peers are dropped when the memory grows while they
-send what never becomes a message; proper clients connect again by themselves.
+libzmq ends the process when `accept` finds no descriptor left, and bounds a frame but not a message. So each socket has
+its share of the descriptors: above it all its peers are dropped and new ones wait in the backlog for a moment (libzmq
+cannot stop accepting and keep those that are there: its sessions belong to the listener). A flood at one socket leaves
+the others alone. All peers are dropped when the memory grows while they send what never becomes a message. Proper
+clients connect again by themselves.
 """
 
 import ctypes
@@ -24,7 +26,9 @@ logger = logging.getLogger(__name__)
 _IS_LINUX = sys.platform.startswith("linux")
 DESCRIPTORS_WANTED = 8192
 PEER_SHARE = 4
-"""Peers may take one descriptor in so many."""
+"""Peers may take one descriptor in so many, all sockets together."""
+REFUSE_S = 1.0
+"""How long a socket takes nobody after it was full."""
 MEMORY_STEP_BYTES = 64 << 20
 _CALM_S = 0.25
 _ALERT_S = 0.02
@@ -54,16 +58,17 @@ class Guard:
         self, channels: Sequence[Channel], descriptors: int, read_rss: Callable[[], int] | None = None
     ) -> None:
         self._channels = channels
-        self._limit = descriptors // PEER_SHARE
+        self._limit = descriptors // PEER_SHARE // len(channels)
         self._read_rss = read_rss or rss_bytes
         self._peers = dict.fromkeys(channels, 0)
-        self._is_full = False
         self._loop: AbstractEventLoop | None = None
         self._timer: TimerHandle | None = None
         self._base_bytes = 0
         self._last_bytes = 0
         self.trips = 0
-        """How often all peers were dropped."""
+        """How often all peers were dropped for their memory."""
+        self.floods = 0
+        """How often a socket had too many peers."""
 
     @property
     def peers(self) -> int:
@@ -101,24 +106,34 @@ class Guard:
             # zmq_socket_monitor(3): the first frame begins with the event, 16 bit in the machine's order.
             step = 1 if int.from_bytes(event[:2], sys.byteorder) == zmq.EVENT_ACCEPTED else -1
             self._peers[channel] = max(0, self._peers[channel] + step)
-        self._judge_peers()
+        self._judge_peers(channel)
 
-    def _judge_peers(self) -> None:
-        if not self._is_full and self.peers >= self._limit:
-            self._is_full = True
+    def _judge_peers(self, channel: Channel) -> None:
+        if self._loop is not None and self._peers[channel] >= self._limit:
+            self.floods += 1
             logger.warning(
-                "%d peers are connected: no more are taken until half of them are gone", self.peers
+                "%d peers at %s: all are dropped, for %.0f s nobody is taken",
+                self._peers[channel],
+                channel.name,
+                REFUSE_S,
             )
-            for channel in self._channels:
-                channel.refuse()
-        elif self._is_full and self.peers <= self._limit // 2:
-            self._is_full = False
-            for channel in self._channels:
-                channel.accept()
+            self._drop(channel, is_accepting=False)
+            self._loop.call_later(REFUSE_S, self._accept_again, channel)
         if self.peers and self._timer is None and self._loop is not None:
             self._last_bytes = self._read_rss()
             self._base_bytes = min(self._base_bytes or self._last_bytes, self._last_bytes)
             self._timer = self._loop.call_later(_CALM_S, self._look)
+
+    def _drop(self, channel: Channel, *, is_accepting: bool) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(channel.monitor.fileno())
+        channel.drop_peers(is_accepting=is_accepting)
+        self._peers[channel] = 0
+        self._listen(channel)
+
+    def _accept_again(self, channel: Channel) -> None:
+        if self._loop is not None:
+            channel.accept()
 
     # -- memory ---------------------------------------------------------------------------------------
 
@@ -140,15 +155,10 @@ class Guard:
             self._base_bytes = 0
 
     def _drop_all(self, now: int) -> None:
-        assert self._loop is not None
         self.trips += 1
         logger.warning("the memory grew to %d MB: all peers are dropped", now >> 20)
         for channel in self._channels:
-            self._loop.remove_reader(channel.monitor.fileno())
-            channel.drop_peers()
-            self._peers[channel] = 0
-            self._listen(channel)
-        self._is_full = False
+            self._drop(channel, is_accepting=True)
         trim_memory()
         # What stays after a trip is the new measure: a daemon that really needs more must not trip for ever.
         self.settle()

@@ -137,9 +137,11 @@ class WorkerProcess(asyncio.Protocol):
         return self.state is WorkerState.READY and not self.is_dismissed and self.running < self.slots
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether a task goes on that was cancelled."""
-        return self.state is WorkerState.READY and bool(self._cancelled)
+    def stuck_s(self) -> float:
+        """For how many seconds a task has gone on that was cancelled; 0 = there is none."""
+        if self.state is not WorkerState.READY or not self._cancelled:
+            return 0.0
+        return time.monotonic() - min(self._cancelled.values())
 
     @property
     def sample_rate_hz(self) -> int:
@@ -223,7 +225,8 @@ class WorkerProcess(asyncio.Protocol):
                     raise error_for(str(frame[0]["code"]), str(frame[0]["message"]))
                 yield frame
         finally:
-            if not is_over:
+            # A task whose last frame has come, though nobody has read it, has nothing left to cancel.
+            if not is_over and task in self._tasks:
                 self._cancelled[task] = time.monotonic()
                 self._send({"type": "cancel", "task": task})
 

@@ -60,11 +60,11 @@ class Wire(asyncio.Transport):
 def in_memory_worker(
     name: str = "tone", on_change: Callable[[WorkerProcess], None] = lambda worker: None, *, slots: int = 1
 ) -> tuple[WorkerProcess, Wire]:
-    """A ready worker and its wire."""
+    """A worker and its wire; ready on the next turn of the loop, unless it has no slots."""
     worker = WorkerProcess(name, on_change)
     wire = Wire(worker)
     if slots:
-        wire.ready(slots)
+        asyncio.get_running_loop().call_soon(wire.ready, slots)
     return worker, wire
 
 

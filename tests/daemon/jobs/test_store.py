@@ -1,0 +1,212 @@
+"""The store: what is awaited is on disk, what fails fails alone."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.jobs.made import make_job
+from voiced.jobs import database
+from voiced.jobs.job import Progress
+from voiced.jobs.schema import open_database
+from voiced.jobs.store import Store
+from voiced_ipc.errors import InvalidRequest, StorageFailed
+from voiced_ipc.messages import JobState
+
+
+def with_store(path: Path, play: Callable[[Store], Awaitable[None]]) -> None:
+    async def main() -> None:
+        store = Store(open_database(path / "jobs.sqlite")[0])
+        store.start(asyncio.get_running_loop())
+        try:
+            await play(store)
+        finally:
+            await asyncio.to_thread(store.close)
+
+    asyncio.run(main())
+
+
+class Gate:
+    """Holds the store's thread, so that what comes meanwhile is one group."""
+
+    def __init__(self, store: Store) -> None:
+        self._open = threading.Event()
+        self._is_reached = threading.Event()
+        self._held = store.do(self._hold)
+
+    def _hold(self, connection: sqlite3.Connection) -> None:
+        self._is_reached.set()
+        assert self._open.wait(10.0)
+
+    async def reached(self) -> None:
+        await asyncio.to_thread(self._is_reached.wait, 10.0)
+
+    async def lift(self) -> None:
+        self._open.set()
+        await self._held
+
+
+def test_what_waits_goes_into_one_commit(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        gate = Gate(store)
+        await gate.reached()
+        jobs = [make_job() for _ in range(50)]
+        waiting = [store.insert(job) for job in jobs]
+        await gate.lift()
+        before = store.turns
+        done = await asyncio.gather(*waiting)
+        assert [job.number for job in done] == list(range(1, 51))
+        assert store.turns <= before + 1
+
+    with_store(tmp_path, play)
+
+
+def test_an_item_that_fails_is_undone_alone(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        gate = Gate(store)
+        await gate.reached()
+        good, bad = make_job(), make_job()
+
+        def half(connection: sqlite3.Connection) -> None:
+            database.insert_job(connection, bad)
+            raise OSError(28, "No space left on device")
+
+        waiting = [store.insert(good), store.do(half), store.keep("key", "value")]
+        await gate.lift()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(results[1], StorageFailed)
+        assert "No space left" in results[1].message
+        assert isinstance(results[1].__cause__, OSError)
+        assert not isinstance(results[0], BaseException)
+        assert not isinstance(results[2], BaseException)
+        assert await store.find(good.job_id) is not None
+        assert await store.find(bad.job_id) is None
+
+    with_store(tmp_path, play)
+
+
+def test_a_fault_of_one_item_is_told_to_everybody_and_the_thread_lives(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        gate = Gate(store)
+        await gate.reached()
+        job = make_job()
+        waiting = [store.insert(job), store.do(lambda connection: 1 / 0)]
+        await gate.lift()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [StorageFailed, StorageFailed]
+        assert await store.find(job.job_id) is None
+        assert (await store.insert(job)).number == 1
+
+    with_store(tmp_path, play)
+
+
+def test_an_error_of_ours_keeps_its_class(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        def refuse(connection: sqlite3.Connection) -> None:
+            raise InvalidRequest("no")
+
+        with pytest.raises(InvalidRequest):
+            await store.do(refuse)
+
+    with_store(tmp_path, play)
+
+
+def test_the_same_id_gives_the_same_job(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        job = make_job(name="first.txt")
+        first = await store.insert(job)
+        again = await store.insert(make_job(job_id=job.job_id, name="second.txt"))
+        assert again == first
+        assert again.order.name == "first.txt"
+
+    with_store(tmp_path, play)
+
+
+def test_progress_counts_only_when_its_audio_is_on_disk(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        job = await store.insert(make_job())
+        seen = []
+        moved = job.moved(JobState.RUNNING, segments_done=1)
+        await store.update(moved, lambda: seen.append(threading.current_thread().name))
+        assert seen == ["store"]
+
+        def refuse() -> None:
+            raise OSError("the disk is full")
+
+        with pytest.raises(StorageFailed):
+            await store.update(job.moved(JobState.RUNNING, segments_done=2), refuse)
+        known = await store.find(job.job_id)
+        assert known is not None
+        assert known.progress == Progress(segments_done=1)
+
+    with_store(tmp_path, play)
+
+
+def test_an_effect_raises_what_the_disk_said(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        assert await store.effect(lambda: 7) == 7
+        with pytest.raises(FileNotFoundError):
+            await store.effect(lambda: (tmp_path / "nothing").read_bytes())
+
+    with_store(tmp_path, play)
+
+
+def test_pages_newest_first(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        jobs = [await store.insert(make_job(JobState.DONE if n % 2 else JobState.QUEUED)) for n in range(7)]
+        ids = [job.job_id for job in reversed(jobs)]
+        first = await store.page([], None, 3)
+        assert [job.job_id for job in first] == ids[:3]
+        second = await store.page([], first[-1].number, 3)
+        assert [job.job_id for job in second] == ids[3:6]
+        done = await store.page([JobState.DONE], None, 9)
+        assert [job.job_id for job in done] == ids[1::2]
+        assert await store.page([JobState.FAILED, JobState.CANCELLED], None, 9) == []
+
+    with_store(tmp_path, play)
+
+
+def test_history_is_forgotten_work_is_not(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        for state in (JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.PAUSED):
+            await store.insert(make_job(state)._replace(updated="2020-01-01T00:00:00.000+00:00"))
+        await store.insert(make_job(JobState.DONE))
+        assert await store.forget("2021-01-01T00:00:00.000+00:00") == 2
+        assert len(await store.page([], None, 9)) == 3
+
+    with_store(tmp_path, play)
+
+
+def test_what_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
+    ids: dict[JobState, str] = {}
+
+    async def play(store: Store) -> None:
+        await store.keep("paused", "1")
+        await store.keep("paused", "2")
+        for state in JobState:
+            ids[state] = (await store.insert(make_job(state))).job_id
+
+    with_store(tmp_path, play)
+    again = Store(open_database(tmp_path / "jobs.sqlite")[0])
+    assert again.setting("paused") == "2"
+    assert again.setting("other") is None
+    unfinished = [state for state in JobState if not state.is_final]
+    assert [job.job_id for job in again.unfinished()] == [ids[state] for state in unfinished]
+    kept = {ids[state] for state in JobState if state not in (JobState.DONE, JobState.CANCELLED)}
+    assert again.ids_with_spool() == kept
+    again.close()
+
+
+def test_close_finishes_what_waits_and_then_refuses(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        job = make_job()
+        waiting = store.insert(job)
+        await asyncio.to_thread(store.close)
+        assert (await waiting).job_id == job.job_id
+        with pytest.raises(StorageFailed):
+            store.find(job.job_id)
+
+    with_store(tmp_path, play)

@@ -1,0 +1,141 @@
+"""Peers are counted and bounded; memory that they take is taken back."""
+
+import asyncio
+import resource
+import socket
+
+from tests.daemon.server.place import Peer, open_sockets, until
+from voiced.server.channel import Channel, Frames
+from voiced.server.guard import (
+    MEMORY_STEP_BYTES,
+    PEER_SHARE,
+    Guard,
+    psutil_rss,
+    raise_descriptor_limit,
+    rss_bytes,
+)
+from voiced.server.sockets import Sockets
+
+
+def echo(channel: Channel, frames: Frames) -> None:
+    channel.send([frames.identity, *frames.parts])
+
+
+def attach(sockets: Sockets) -> None:
+    sockets.attach(asyncio.get_running_loop(), echo)
+
+
+async def echoes(peer: Peer) -> bool:
+    peer.send(b"x")
+    return await peer.receive() == [b"x"]
+
+
+async def answers_again(peer: Peer) -> None:
+    """libzmq's client comes again by itself; what it sent before it noticed is lost."""
+
+    def ask() -> bool:
+        peer.send(b"x")
+        return bool(peer.socket.poll(0))
+
+    await until(ask)
+
+
+def test_a_flood_at_one_socket_leaves_the_others_alone_and_ends() -> None:
+    async def main() -> None:
+        async with open_sockets(descriptors=6 * 3 * PEER_SHARE) as (sockets, endpoint):
+            attach(sockets)
+            control = Peer(endpoint.control)
+            assert await echoes(control)
+            flood = [socket.socket(socket.AF_UNIX) for _ in range(6)]
+            for one in flood:
+                one.connect(str(endpoint.speech))
+            await until(lambda: sockets.guard.floods)
+            assert sockets.guard.peers == 1
+            assert await echoes(control)
+            for one in flood:
+                one.close()
+            late = Peer(endpoint.speech)
+            assert await echoes(late)
+            assert await echoes(control)
+            assert sockets.guard.floods == 1
+
+    asyncio.run(main())
+
+
+def test_below_the_cap_nobody_is_touched() -> None:
+    async def main() -> None:
+        async with open_sockets(descriptors=6 * 3 * PEER_SHARE) as (sockets, endpoint):
+            attach(sockets)
+            for _ in range(4):  # who left is not counted
+                peers = [Peer(endpoint.speech) for _ in range(5)]
+                assert all([await echoes(peer) for peer in peers])
+                assert sockets.guard.peers == 5
+                for peer in peers:
+                    peer.close()
+                await until(lambda: sockets.guard.peers == 0)
+            assert sockets.guard.floods == 0
+
+    asyncio.run(main())
+
+
+def test_memory_that_grows_drops_all_peers_and_they_come_back() -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory = [100 << 20]
+            sockets.guard = Guard((sockets.speech, sockets.control, sockets.events), 4096, lambda: memory[0])
+            attach(sockets)
+            inode = endpoint.speech.stat().st_ino
+            peer = Peer(endpoint.speech)
+            assert await echoes(peer)
+            memory[0] += MEMORY_STEP_BYTES
+            await asyncio.sleep(0)
+            assert sockets.guard.trips == 0
+            memory[0] += 1
+            await until(lambda: sockets.guard.trips)
+            await answers_again(peer)
+            assert endpoint.speech.stat().st_ino == inode
+            # What stays is the new measure: it does not trip for ever.
+            assert sockets.guard.trips == 1
+            peer.close()
+
+    asyncio.run(main())
+
+
+def test_memory_of_our_own_doing_is_no_reason() -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory = [100 << 20]
+            sockets.guard = Guard((sockets.speech,), 4096, lambda: memory[0])
+            attach(sockets)
+            peer = Peer(endpoint.speech)
+            assert await echoes(peer)
+            memory[0] *= 3
+            sockets.guard.settle()
+            sockets.guard._look()
+            assert sockets.guard.trips == 0
+            peer.close()
+
+    asyncio.run(main())
+
+
+def test_without_peers_nothing_is_watched() -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            attach(sockets)
+            assert sockets.guard._timer is None
+            peer = Peer(endpoint.events)
+            await until(lambda: sockets.guard._timer)
+            peer.close()
+            await until(lambda: not sockets.guard._timer)
+
+    asyncio.run(main())
+
+
+def test_the_limit_of_open_files_is_raised_never_lowered() -> None:
+    before, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert raise_descriptor_limit() >= before
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= before
+
+
+def test_two_ways_to_read_the_memory_agree() -> None:
+    assert abs(rss_bytes() - psutil_rss()) < 32 << 20
