@@ -30,7 +30,10 @@ def run(overrides: Mapping[str, object]) -> int:
     except OSError as error:
         print(f"voiced: cannot start: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
-    # Only now what takes long to import: what clients have sent meanwhile waits in the sockets.
+    # Only now what takes long to import: who has connected meanwhile waits in the backlog.
+    from voiced.logs import start_logging
+
+    start_logging(booted.paths.log_file, booted.config.log_level)
     import asyncio
 
     from voiced.daemon import Daemon

@@ -1,13 +1,13 @@
 """The first part of the daemon's start: everything until it is ready, with as little imported as that needs.
 
-    settings > log > lock > folders > sockets bound > store opened > READY
+    settings > folders > lock > sockets listen > store opened > READY
 
-What clients send from then on waits in the sockets; the parts that answer are imported meanwhile (`voiced.app`).
+Who connects from then on waits in the backlog; the parts that answer are imported meanwhile (`voiced.app`).
 """
 
 import contextlib
-import logging
 import os
+import resource
 import signal
 import sqlite3
 from collections.abc import Mapping
@@ -18,17 +18,14 @@ from voiced.config import Config, Problem, load_config
 from voiced.errors import UnsafeFolder
 from voiced.instance import InstanceLock
 from voiced.jobs.schema import open_database
-from voiced.logs import start_logging
 from voiced.paths import Paths, find_paths
 from voiced.sdnotify import Notifier, find_notifier, passed_sockets
-from voiced.server.guard import raise_descriptor_limit
-from voiced.server.listener import open_listeners
-from voiced.server.sockets import Sockets
+from voiced.server.listener import Listener, open_listeners
 from voiced_ipc.endpoint import find_endpoint
 from voiced_ipc.errors import StorageFailed
 
-logger = logging.getLogger(__name__)
-
+DESCRIPTORS_WANTED = 8192
+"""libzmq ends a process that runs out of them; launchd's default is 256."""
 _PRIVATE_UMASK = 0o077
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Blocked from READY until the loop handles them."""
@@ -43,7 +40,9 @@ class Booted(NamedTuple):
     overrides: Mapping[str, object]
     notifier: Notifier
     lock: InstanceLock
-    sockets: Sockets
+    listeners: tuple[Listener, Listener, Listener]
+    descriptors: int
+    """Limit of open files."""
     database: sqlite3.Connection
     database_problem: str
     file_mode: int
@@ -71,24 +70,39 @@ def boot(overrides: Mapping[str, object]) -> Booted:
     lock = InstanceLock(paths.lock_file)
     with contextlib.ExitStack() as undo:
         undo.callback(lock.release)
-        start_logging(paths.log_file, config.log_level)
-        for problem in problems:
-            logger.warning("setting %s", problem)
-        if os.getuid() == 0:
-            logger.warning("runs as root: any text it reads is read as root")
         notifier = find_notifier()
-        sockets = Sockets(open_listeners(endpoint, passed_sockets()), raise_descriptor_limit())
-        undo.callback(sockets.close)
+        descriptors = _raise_descriptor_limit()
+        listeners = open_listeners(endpoint, passed_sockets())
+        for listener in listeners:
+            undo.callback(listener.close)
         database, database_problem = _open_store(paths.database)
-        if database_problem:
-            logger.error("%s", database_problem)
         undo.pop_all()
     # From here on a signal means a proper stop; it waits until the loop can see to it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     notifier.ready("starting")
     return Booted(
-        paths, config, problems, overrides, notifier, lock, sockets, database, database_problem, file_mode
+        paths=paths,
+        config=config,
+        problems=problems,
+        overrides=overrides,
+        notifier=notifier,
+        lock=lock,
+        listeners=listeners,
+        descriptors=descriptors,
+        database=database,
+        database_problem=database_problem,
+        file_mode=file_mode,
     )
+
+
+def _raise_descriptor_limit() -> int:
+    """Raise the limit of open files as far as wanted and allowed; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def _open_store(path: Path) -> tuple[sqlite3.Connection, str]:

@@ -26,6 +26,7 @@ from voiced.logs import set_level
 from voiced.monitor import LOCK_SETTING, DeviceMonitor
 from voiced.sdnotify import watchdog_interval_s
 from voiced.server.server import Server
+from voiced.server.sockets import Sockets
 from voiced.workers.pool import Pool, PoolLimits
 from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
@@ -45,6 +46,9 @@ class Daemon:
 
     def __init__(self, booted: Booted) -> None:
         self._booted = booted
+        _log_start(booted)
+        # First of all, so that the handshakes of those who wait begin.
+        self._sockets = Sockets(booted.listeners, booted.descriptors)
         self.config = booted.config
         self._config_problems: tuple[Problem, ...] = booted.problems
         self._store = Store(booted.database)
@@ -62,7 +66,7 @@ class Daemon:
             self._pool, self._store, self._publish, keep_gpu_asleep=self.config.keep_gpu_asleep
         )
         self._desk = Desk(self._jobs, self._pool, self._monitor, booted.paths, self)
-        self._server = Server(booted.sockets, self._desk.serve)
+        self._server = Server(self._sockets, self._desk)
         self._drop = DropFolder(self.config, self._jobs, self._publish)
         self._stop = asyncio.Event()
         self._exit_code = EXIT_OK
@@ -168,11 +172,11 @@ class Daemon:
         logger.info("the configuration was read again")
         return [str(problem) for problem in problems]
 
-    def health(self) -> m.Health:
-        """Return the daemon in one word."""
+    def health(self, problems: list[str]) -> m.Health:
+        """Return the daemon in one word, given what is wrong."""
         if self._stop.is_set():
             return m.Health.STOPPING
-        return m.Health.DEGRADED if self.problems() else m.Health.OK
+        return m.Health.DEGRADED if problems else m.Health.OK
 
     def problems(self) -> list[str]:
         """Return what is wrong and how to mend it."""
@@ -204,7 +208,7 @@ class Daemon:
     def _pool_event(self, kind: str, model: str, text: str) -> None:
         if kind == "loaded":
             self._publish(m.ModelLoaded, model=model, device="cpu", load_s=float(text))
-            self._booted.sockets.guard.settle()
+            self._sockets.guard.settle()
         elif kind == "unloaded":
             self._publish(m.ModelUnloaded, model=model, reason=text)
         else:
@@ -247,6 +251,15 @@ class Daemon:
                 with contextlib.suppress(VoicedError):
                     await self._store.forget(before.isoformat(timespec="milliseconds"))
             await asyncio.sleep(_DAY_S)
+
+
+def _log_start(booted: Booted) -> None:
+    for problem in booted.problems:
+        logger.warning("setting %s", problem)
+    if booted.database_problem:
+        logger.error("%s", booted.database_problem)
+    if os.getuid() == 0:
+        logger.warning("runs as root: any text it reads is read as root")
 
 
 def _pool_limits(config: Config) -> PoolLimits:

@@ -29,8 +29,8 @@ class Control(Protocol):
 
     config: Config
 
-    def health(self) -> m.Health:
-        """Return the daemon in one word."""
+    def health(self, problems: list[str]) -> m.Health:
+        """Return the daemon in one word, given what is wrong."""
 
     def problems(self) -> list[str]:
         """Return what is wrong and how to mend it."""
@@ -66,13 +66,15 @@ class Desk:
         self._control = control
         self._started = stamp()
         self._started_s = time.monotonic()
-        self._handlers: dict[type[m.Request], Callable[..., Awaitable[m.Reply | None]]] = {
+        self._answers: dict[type[m.Request], Callable[..., m.Reply]] = {
             m.GetStatus: self._status,
+            m.ListModels: self._models,
+            m.ExplainDevice: self._explain,
+        }
+        self._handlers: dict[type[m.Request], Callable[..., Awaitable[m.Reply]]] = {
             m.GetJob: self._job,
             m.ListJobs: self._list_jobs,
-            m.ListModels: self._models,
             m.ListVoices: self._voices,
-            m.ExplainDevice: self._explain,
             m.Cancel: self._cancel,
             m.Pause: self._pause,
             m.Resume: self._resume,
@@ -83,6 +85,11 @@ class Desk:
             m.Reload: self._reload,
             m.Shutdown: self._shutdown,
         }
+
+    def answer(self, request: m.Request) -> m.Reply | None:
+        """Return the reply to a request that needs no waiting; None = `serve` has to."""
+        handler = self._answers.get(type(request))
+        return None if handler is None else handler(request)
 
     async def serve(self, request: m.Request, payload: bytes, peer: Peer) -> m.Reply | None:
         """Return the reply to a request; None where it answers by itself.
@@ -109,12 +116,13 @@ class Desk:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    async def _status(self, request: m.GetStatus) -> m.Status:
+    def _status(self, request: m.GetStatus) -> m.Status:
         runs = self._jobs.active
         control = self._control
+        problems = control.problems()
         return m.Status(
             request_id=request.request_id,
-            status=control.health(),
+            status=control.health(problems),
             device=self._device(),
             version=__version__,
             pid=os.getpid(),
@@ -134,7 +142,7 @@ class Desk:
             audio_folder=str(control.config.audio_folder),
             failed_folder=str(control.config.failed_folder),
             incoming_folder=str(self._paths.incoming),
-            problems=control.problems(),
+            problems=problems,
             loop_lag_ms=self._monitor.loop_lag_ms,
         )
 
@@ -148,7 +156,7 @@ class Desk:
         jobs, following = await self._jobs.page(request.states, request.before, request.limit)
         return m.Jobs(request_id=request.request_id, jobs=jobs, next=following)
 
-    async def _models(self, request: m.ListModels) -> m.Models:
+    def _models(self, request: m.ListModels) -> m.Models:
         return m.Models(request_id=request.request_id, models=self._model_infos())
 
     def _model_infos(self) -> list[m.ModelInfo]:
@@ -177,7 +185,7 @@ class Desk:
             next="" if is_last else page[-1].voice,
         )
 
-    async def _explain(self, request: m.ExplainDevice) -> m.DeviceExplanation:
+    def _explain(self, request: m.ExplainDevice) -> m.DeviceExplanation:
         return m.DeviceExplanation(
             request_id=request.request_id,
             lock=self._monitor.lock_info(),

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from voiced.devices.hardware import Hardware, read_hardware, tier_of
 from voiced.devices.hardware import to_info as hardware_info
-from voiced.devices.load import LoadMonitor, LoadSample
+from voiced.devices.load import LoadMonitor
 from voiced.devices.lock import (
     AUTO,
     DeviceLock,
@@ -59,7 +59,8 @@ class DeviceMonitor:
         self._configured = "auto"
         self._is_strict = False
         self._hardware: Hardware | None = None
-        self._sample: LoadSample | None = None
+        self._hardware_info: m.HardwareInfo | None = None
+        self._load_info: m.LoadInfo | None = None
         self._lags_s: deque[float] = deque(maxlen=_LAGS)
         self._task: asyncio.Task[None] | None = None
         self.problem = ""
@@ -105,9 +106,10 @@ class DeviceMonitor:
         if ended:
             self._set(lock, ended)
         children = self._pool.children()
-        self._sample = self._load.sample([os.getpid(), *(child.pid for child in children if child.pid)])
-        self._selector.consider_all(self._sample, self._placements())
-        self._publish(m.LoadChanged, load=self._sample.to_info())
+        sample = self._load.sample([os.getpid(), *(child.pid for child in children if child.pid)])
+        self._selector.consider_all(sample, self._placements())
+        self._load_info = sample.to_info()
+        self._publish(m.LoadChanged, load=self._load_info)
 
     def _placements(self) -> list[Placement]:
         return [
@@ -178,7 +180,9 @@ class DeviceMonitor:
 
     def hardware_info(self) -> m.HardwareInfo:
         """Return the machine as the protocol tells it."""
-        return hardware_info(self.hardware)
+        if self._hardware_info is None:
+            self._hardware_info = hardware_info(self.hardware)
+        return self._hardware_info
 
     def lock_info(self) -> m.LockInfo:
         """Return the lock in force; a configured device is one."""
@@ -186,7 +190,7 @@ class DeviceMonitor:
 
     def load_info(self) -> m.LoadInfo | None:
         """Return the last sample."""
-        return self._sample.to_info() if self._sample else None
+        return self._load_info
 
     def decisions(self, limit: int) -> list[m.DecisionInfo]:
         """Return the last decisions, newest first."""

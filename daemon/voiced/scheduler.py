@@ -6,6 +6,7 @@ spoken again on a fresh worker up to `attempts` times, then its job fails and ke
 """
 
 import asyncio
+import bisect
 import contextlib
 import logging
 import time
@@ -78,6 +79,8 @@ class Scheduler:
         self.limits = limits
         self._owner = owner
         self._runs: dict[str, Run] = {}
+        self._order: list[Run] = []
+        """The same, first the one that goes first."""
         self._tasks: dict[asyncio.Task[None], tuple[Run, WorkerProcess, int]] = {}
         self._is_woken = False
         self.is_paused = False
@@ -87,7 +90,7 @@ class Scheduler:
     @property
     def runs(self) -> list[Run]:
         """The unfinished runs, first the one that goes first."""
-        return sorted(self._runs.values(), key=lambda run: run.job.rank)
+        return list(self._order)
 
     @property
     def unfinished(self) -> int:
@@ -101,12 +104,14 @@ class Scheduler:
     def add(self, run: Run) -> None:
         """Take a run in; its sink must stand."""
         self._runs[run.job.job_id] = run
+        bisect.insort(self._order, run, key=lambda other: other.job.rank)
         self.wake()
 
     def remove(self, run: Run) -> None:
         """Let a run go: it is done, failed or cancelled. Its batches are cancelled."""
         run.is_over = True
-        self._runs.pop(run.job.job_id, None)
+        if self._runs.pop(run.job.job_id, None) is not None:
+            self._order.remove(run)
         for task, (owner, worker, _) in self._tasks.items():
             if owner is run:
                 task.cancel()
@@ -140,25 +145,29 @@ class Scheduler:
         self._is_woken = False
         if self._is_draining or self.is_paused:
             return
+        busy: set[str] = set()
         for run in self.runs:
+            if run.spec.model in busy:
+                continue
             try:
-                self._feed(run)
+                if not self._feed(run):
+                    busy.add(run.spec.model)
             except EngineLoadFailed as error:
                 self._wait_or_fail(run, error)
             except VoicedError as error:
                 self._owner.fail(run, error)
 
-    def _feed(self, run: Run) -> None:
-        """Give a run's next batches to free workers."""
+    def _feed(self, run: Run) -> bool:
+        """Give a run's next batches to free workers; return whether a worker is left for others."""
         while True:
             if run.is_over or run.is_paused:
-                return
+                return True
             worker = self._pool.free_worker(run.spec.model)
             if worker is None:
-                return
+                return False
             batch = run.next_batch(worker.slots)
             if batch is None:
-                return
+                return True
             if not run.has_begun:
                 self._owner.started(run)
             run.begin(batch)

@@ -9,15 +9,14 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
 
 from voiced_ipc import codec
 from voiced_ipc import messages as m
-from voiced_ipc.endpoint import Endpoint, find_endpoint
+from voiced_ipc.endpoint import CONTROL, EVENTS, SPEECH, Endpoint, find_endpoint
 from voiced_ipc.errors import (
     DaemonUnavailable,
     InvalidRequest,
@@ -28,6 +27,9 @@ from voiced_ipc.errors import (
 )
 from voiced_ipc.messages import new_id
 from voiced_ipc.stream import SpeechStream
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _Reply = TypeVar("_Reply", bound=m.Reply)
 
@@ -54,7 +56,7 @@ class Client:
         self._timeout_s = timeout_s
         self._context = zmq.Context()
         self._context.set(zmq.BLOCKY, 0)
-        self._sockets: dict[Path, zmq.Socket[bytes]] = {}
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
         # Requests that somebody still reads, with what came for them meanwhile; the rest is dropped.
         self._open: dict[str, list[tuple[m.Reply, bytes]]] = {}
 
@@ -98,7 +100,7 @@ class Client:
         request = m.Synthesize(request_id=request_id or new_id(), output=m.Output.FILE, **options)
         return self._ask(request, m.Accepted, payload)
 
-    def submit_file(self, path: Path, incoming: Path, **options: Any) -> m.Accepted:
+    def submit_file(self, path: "Path", incoming: "Path", **options: Any) -> m.Accepted:
         """Return the durable job that makes audio of a document; it is copied, the original stays.
 
         Args:
@@ -212,7 +214,7 @@ class Client:
             kinds: Only these; none = all.
             timeout_s: Greatest silence, in seconds.
         """
-        subscriber = self._socket(self._endpoint.events, zmq.SUB)
+        subscriber = self._socket(self._endpoint.socket(EVENTS), zmq.SUB)
         for kind in kinds or m.EVENTS:
             subscriber.subscribe(m.tag_of(kind).encode())
         while subscriber.poll(None if timeout_s is None else max(0, int(timeout_s * 1000))):
@@ -234,7 +236,7 @@ class Client:
         raise ProtocolError(f"the daemon answered {type(reply).__name__} to {type(request).__name__}")
 
     def _send(self, request: m.Request, payload: bytes | None = None) -> "zmq.Socket[bytes]":
-        path = self._endpoint.speech if request.on_speech else self._endpoint.control
+        path = self._endpoint.socket(SPEECH if request.on_speech else CONTROL)
         socket_ = self._socket(path, zmq.DEALER)
         self._open[request.request_id] = []
         self.transmit(socket_, request, payload)
@@ -285,7 +287,7 @@ class Client:
         """Drop what still waits for a request that nobody reads any more."""
         self._open.pop(request_id, None)
 
-    def _socket(self, path: Path, kind: int) -> "zmq.Socket[bytes]":
+    def _socket(self, path: str, kind: int) -> "zmq.Socket[bytes]":
         found = self._sockets.get(path)
         if found is not None:
             return found
@@ -298,12 +300,12 @@ class Client:
         return made
 
 
-def _probe(path: Path) -> None:
+def _probe(path: str) -> None:
     """A plain connect says at once what ZeroMQ's never would: whether somebody listens."""
     probe = socket.socket(socket.AF_UNIX)
     probe.settimeout(1.0)
     try:
-        probe.connect(str(path))
+        probe.connect(path)
     except FileNotFoundError:
         raise DaemonUnavailable(f"no daemon runs (nothing at {path}): start it with `voiced run`") from None
     except ConnectionRefusedError:
@@ -320,7 +322,7 @@ def _probe(path: Path) -> None:
         probe.close()
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: "Path", target: "Path") -> None:
     """Copy a document where the daemon finds it; nothing is left behind when that fails."""
     import shutil
 

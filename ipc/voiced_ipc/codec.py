@@ -40,6 +40,8 @@ MAX_HEADER_BYTES = 256 * 1024
 """Greatest header: a page of 200 jobs with long names fits."""
 _REQUEST_HEADER_BYTES = 64 * 1024
 _MAX_DEPTH = 8
+# Ours go out by msgspec's own encoder, in a fifth of the time; what comes in goes through msgpack, which has limits.
+_ENCODER = msgspec.msgpack.Encoder()
 
 _REQUEST_TYPES: dict[str, type[Request]] = {tag_of(cls): cls for cls in REQUESTS}
 _REPLY_TYPES: dict[str, type[Reply]] = {tag_of(cls): cls for cls in REPLIES}
@@ -67,10 +69,13 @@ def encode_event(event: Event) -> list[bytes]:
 
 
 def pack_header(message: msgspec.Struct) -> bytes:
-    """Return the msgpack map of a message; what is no UTF-8 (a file's name may be) is shown as escapes."""
-    packed = msgpack.packb(msgspec.to_builtins(message), unicode_errors="backslashreplace")
-    assert isinstance(packed, bytes)
-    return packed
+    """Return the msgpack map of a message; bytes of a name that are no UTF-8 become escapes."""
+    try:
+        return _ENCODER.encode(message)
+    except UnicodeEncodeError:
+        packed = msgpack.packb(msgspec.to_builtins(message), unicode_errors="backslashreplace")
+        assert isinstance(packed, bytes)
+        return packed
 
 
 def decode_request(frames: Sequence[bytes]) -> Incoming:

@@ -7,37 +7,72 @@ daemon must agree without reading one.
 import os
 import stat
 import sys
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from voiced_ipc.errors import DaemonUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEECH = "voiced.sock"
+CONTROL = "control.sock"
+EVENTS = "events.sock"
 
 # sockaddr_un.sun_path without its final NUL: 108 on Linux, 104 on the BSDs and macOS.
 MAX_SOCKET_PATH_BYTES = 107 if sys.platform.startswith("linux") else 103
 
 
-class Endpoint(NamedTuple):
-    """The folder that holds the daemon's sockets."""
+class Endpoint:
+    """The folder that holds the daemon's sockets.
 
-    folder: Path
+    A client needs their addresses as text; who looks at the files gets paths. `pathlib` is imported for the second
+    alone: it would cost every short command 3 ms.
+
+    Args:
+        folder: Absolute.
+    """
+
+    def __init__(self, folder: "str | os.PathLike[str]") -> None:
+        self._folder = os.fspath(folder)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self._folder!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and other._folder == self._folder
+
+    def __hash__(self) -> int:
+        return hash(self._folder)
+
+    def socket(self, name: str) -> str:
+        """Return where one of `SPEECH`, `CONTROL` and `EVENTS` lies, as text."""
+        return f"{self._folder}/{name}"
 
     @property
-    def speech(self) -> Path:
+    def folder(self) -> "Path":
+        """The folder."""
+        from pathlib import Path
+
+        return Path(self._folder)
+
+    @property
+    def speech(self) -> "Path":
         """Speak and read."""
-        return self.folder / "voiced.sock"
+        return self.folder / SPEECH
 
     @property
-    def control(self) -> Path:
+    def control(self) -> "Path":
         """Everything that changes the daemon."""
-        return self.folder / "control.sock"
+        return self.folder / CONTROL
 
     @property
-    def events(self) -> Path:
+    def events(self) -> "Path":
         """What happened, for onlookers."""
-        return self.folder / "events.sock"
+        return self.folder / EVENTS
 
 
-def find_endpoint(environ: dict[str, str] | None = None) -> Endpoint:
+def find_endpoint(environ: Mapping[str, str] | None = None) -> Endpoint:
     """Return this user's endpoint; nothing is created.
 
     Raises:
@@ -45,29 +80,29 @@ def find_endpoint(environ: dict[str, str] | None = None) -> Endpoint:
     """
     env = os.environ if environ is None else environ
     endpoint = Endpoint(_folder(env.get("VOICED_ENDPOINT", ""), env.get("XDG_RUNTIME_DIR", "")))
-    longest = max(len(os.fsencode(path)) for path in (endpoint.speech, endpoint.control, endpoint.events))
+    longest = max(len(os.fsencode(endpoint.socket(name))) for name in (SPEECH, CONTROL, EVENTS))
     if longest > MAX_SOCKET_PATH_BYTES:
         raise DaemonUnavailable(
-            f"the socket path in {endpoint.folder} has {longest} bytes, the system allows "
+            f"the socket path in {endpoint.socket('')} has {longest} bytes, the system allows "
             f"{MAX_SOCKET_PATH_BYTES}: set VOICED_ENDPOINT to a shorter folder"
         )
     return endpoint
 
 
-def _folder(explicit: str, runtime: str) -> Path:
+def _folder(explicit: str, runtime: str) -> str:
     if explicit:
-        return Path(explicit).absolute()
+        return os.path.abspath(explicit)
     if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/voiced/run"
+        return os.path.expanduser("~/Library/Application Support/voiced/run")
     if runtime:
-        return Path(runtime) / "voiced"
-    user = Path("/run/user") / str(os.getuid())
-    if user.is_dir():
-        return user / "voiced"
-    return Path.home() / ".local/state/voiced/run"
+        return f"{runtime}/voiced"
+    user = f"/run/user/{os.getuid()}"
+    if os.path.isdir(user):
+        return f"{user}/voiced"
+    return os.path.expanduser("~/.local/state/voiced/run")
 
 
-def unsafe_reason(folder: Path) -> str:
+def unsafe_reason(folder: "Path") -> str:
     """Return why `folder` must not hold the sockets, empty where it may: a real directory, ours, closed to others."""
     try:
         found = folder.lstat()

@@ -20,7 +20,7 @@ import zmq
 from voiced_ipc import codec
 from voiced_ipc import messages as m
 from voiced_ipc.client import Client
-from voiced_ipc.endpoint import Endpoint
+from voiced_ipc.endpoint import EVENTS, Endpoint
 from voiced_ipc.errors import DaemonUnavailable, ProtocolError, RequestTimeout, VoicedError
 from voiced_tray.state import Input, Link, LinkLost, RequestDone, RequestFailed, StatusSeen
 
@@ -41,8 +41,8 @@ class EventClient(Client):
 
     def next_event(self, wake: socket.socket, timeout_s: float) -> m.Event | None:
         """Return the next event; None after `timeout_s`, or when `wake` becomes readable."""
-        is_new = self._endpoint.events not in self._sockets
-        subscriber = self._socket(self._endpoint.events, zmq.SUB)
+        is_new = self._endpoint.socket(EVENTS) not in self._sockets
+        subscriber = self._socket(self._endpoint.socket(EVENTS), zmq.SUB)
         if is_new:
             subscriber.subscribe(b"")
         poller = zmq.Poller()

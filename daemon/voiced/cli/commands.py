@@ -27,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "unload": Command("models", "give the memory of models back"),
     "lock": Command("device", "say on which device everything runs"),
     "device": Command("device", "show which device is used, and why"),
-    "run": Command("daemon", "run the daemon in the foreground"),
+    "run": Command("run", "run the daemon in the foreground"),
     "start": Command("daemon", "start the daemon in the background, or the installed service"),
     "stop": Command("daemon", "stop the daemon; unfinished files go on after its next start"),
     "restart": Command("daemon", "stop the daemon and start it again"),

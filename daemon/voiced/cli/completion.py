@@ -5,7 +5,8 @@ import argparse
 from voiced.cli.commands import COMMANDS
 from voiced.cli.dispatch import part_of
 from voiced.cli.exits import Exit
-from voiced.cli.parser import Parser, Part, declare
+from voiced.cli.parser import Parser, declare
+from voiced.cli.part import Part
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 

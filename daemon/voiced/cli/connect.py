@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from voiced.cli.exits import Exit
 from voiced_ipc import Client, find_endpoint
+from voiced_ipc.endpoint import SPEECH
 from voiced_ipc.errors import DaemonUnavailable
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def is_listening(path: "Path | None" = None) -> bool:
     probe = socket.socket(socket.AF_UNIX)
     probe.settimeout(1.0)
     try:
-        probe.connect(str(path or find_endpoint().speech))
+        probe.connect(str(path or find_endpoint().socket(SPEECH)))
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     except OSError:

@@ -20,7 +20,8 @@ from voiced.cli.connect import await_listening, spawn_daemon
 from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.follow import follow
 from voiced.cli.output import print_json, print_lines
-from voiced.cli.parser import Part, add_json
+from voiced.cli.parser import add_json
+from voiced.cli.part import Part
 from voiced.cli.text import span, table
 from voiced_ipc import Client, Endpoint
 from voiced_ipc import messages as m

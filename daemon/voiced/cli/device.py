@@ -8,7 +8,8 @@ import sys
 from voiced.cli.connect import connect, connect_or_start
 from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.output import document, print_json, print_lines
-from voiced.cli.parser import Part, add_json, add_no_start, between
+from voiced.cli.parser import add_json, add_no_start, between
+from voiced.cli.part import Part
 from voiced.cli.speech import device
 from voiced.cli.status import load_text, lock_text, model_text, shows
 from voiced.cli.text import printable, seconds_of, table

@@ -3,12 +3,17 @@
 import os
 import sys
 from importlib import import_module
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import voiced
 from voiced.cli.commands import COMMANDS
 from voiced.cli.exits import Exit, exit_for
-from voiced.cli.parser import Part, command_parser, overview
+from voiced.cli.part import Part, overview
 from voiced_ipc.errors import VoicedError
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -60,8 +65,11 @@ def _run(arguments: list[str]) -> int:
     rest = arguments[1:]
     if part.takes_all:
         return part.run_all(rest)
-    parser = command_parser(name, part)
-    return part.run(parser.parse_args(rest))
+    if not rest and part.bare is not None:
+        return part.run(cast("argparse.Namespace", SimpleNamespace(**part.bare)))
+    from voiced.cli.parser import command_parser
+
+    return part.run(command_parser(name, part).parse_args(rest))
 
 
 def _unknown(name: str) -> int:

@@ -9,7 +9,8 @@ from voiced.cli.connect import connect_or_start
 from voiced.cli.exits import CommandFailed, Exit, exit_for
 from voiced.cli.follow import follow
 from voiced.cli.output import document, print_json
-from voiced.cli.parser import Part, add_json, add_no_start
+from voiced.cli.parser import add_json, add_no_start
+from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
 from voiced.cli.text import printable, span
 from voiced_ipc import Client

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from voiced.cli.connect import connect, connect_or_start
 from voiced.cli.exits import Exit
 from voiced.cli.output import document, print_json, print_lines, watch, watch_json
-from voiced.cli.parser import Part, add_json, add_no_start, between
+from voiced.cli.parser import add_json, add_no_start, between
+from voiced.cli.part import Part
 from voiced.cli.text import counted, percent, printable, span, table
 from voiced_ipc import Client
 from voiced_ipc import messages as m

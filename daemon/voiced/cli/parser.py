@@ -4,23 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from voiced.cli.commands import COMMANDS
 from voiced.cli.exits import Exit
-
-
-class Part(NamedTuple):
-    """One command: how it declares its options, and what it does."""
-
-    declare: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    examples: tuple[str, ...]
-    details: str = ""
-    """What its help tells below the first line."""
-    run_all: Callable[[list[str]], int] = lambda arguments: 0
-    takes_all: bool = False
-    """It hands all its arguments on unread: `run_all` takes them."""
+from voiced.cli.part import Part
 
 
 class Layout(argparse.RawDescriptionHelpFormatter):
@@ -57,29 +45,6 @@ def declare(parser: argparse.ArgumentParser, name: str, part: Part) -> None:
         parser.description += "\n\n" + part.details
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in part.examples)
     part.declare(parser)
-
-
-def overview() -> str:
-    """Return the help of `voiced` itself; imports no command."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: voiced COMMAND [OPTIONS]",
-            "",
-            "The speech service of this computer.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "examples:",
-            '  voiced say "Hello, world."',
-            "  voiced drop book.txt",
-            "  voiced status",
-            "",
-            "`voiced COMMAND --help` tells more. `voiced --version` prints the version.",
-        ]
-    )
 
 
 def columns() -> int:

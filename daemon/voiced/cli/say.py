@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from voiced.cli.connect import connect_or_start
 from voiced.cli.exits import CommandFailed, Exit
-from voiced.cli.parser import Part, add_no_start
+from voiced.cli.parser import add_no_start
+from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
 from voiced.cli.text import printable
 from voiced_ipc import Client, SpeechStream

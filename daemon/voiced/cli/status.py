@@ -1,24 +1,29 @@
 """`voiced status`: the whole truth on one page."""
 
-import argparse
+from typing import TYPE_CHECKING
 
 import voiced
 from voiced.cli.connect import connect
 from voiced.cli.exits import Exit
 from voiced.cli.output import document, print_json, print_lines, watch, watch_json
-from voiced.cli.parser import Part, add_json
+from voiced.cli.part import Part
 from voiced.cli.text import counted, percent, printable, size, span, table
 from voiced_ipc import messages as m
+
+if TYPE_CHECKING:
+    import argparse
 
 _MAX_JOBS = 10
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
+def _declare(parser: "argparse.ArgumentParser") -> None:
+    from voiced.cli.parser import add_json
+
     add_json(parser)
     parser.add_argument("--watch", action="store_true", help="show it again every second, until Ctrl+C")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: "argparse.Namespace") -> int:
     with connect() as client:
         if options.watch and options.json:
             return watch_json(lambda: document(client.status()))
@@ -131,4 +136,11 @@ def _jobs(jobs: list[m.JobInfo]) -> list[str]:
     return ["", *table(*job_rows(jobs[:_MAX_JOBS])), *more]
 
 
-PARTS = {"status": Part(_declare, _run, ("voiced status", "voiced status --watch", "voiced status --json"))}
+PARTS = {
+    "status": Part(
+        _declare,
+        _run,
+        ("voiced status", "voiced status --watch", "voiced status --json"),
+        bare={"json": False, "watch": False},
+    )
+}

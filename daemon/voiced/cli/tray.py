@@ -5,7 +5,7 @@ import os
 import sys
 from typing import NoReturn
 
-from voiced.cli.parser import Part
+from voiced.cli.part import Part
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:

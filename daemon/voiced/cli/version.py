@@ -5,7 +5,8 @@ import argparse
 import voiced
 from voiced.cli.exits import Exit
 from voiced.cli.output import print_json
-from voiced.cli.parser import Part, add_json
+from voiced.cli.parser import add_json
+from voiced.cli.part import Part
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:

@@ -160,10 +160,12 @@ class JobManager:
         """
         while request.request_id in self._accepting:
             await asyncio.shield(self._accepting[request.request_id])
-        known = await self.durable.again(request, payload)
-        if known is not None:
-            return self._accepted(known.order, known.order.chars, ())
-        with self._reserved(request.request_id):
+        # Reserved before the look into the store: the same request may come twice at once.
+        with self._reserved(request.request_id, has_place=True):
+            known = await self.durable.again(request, payload)
+            if known is not None:
+                return self._accepted(known.order, known.order.chars, ())
+            self._check_room(own=1)
             planned = await self.durable.submit(request, payload)
         return self._accepted(planned.order, planned.original_chars, planned.notes)
 
@@ -173,11 +175,11 @@ class JobManager:
 
     async def _take_claim(self, claim: Claim) -> None:
         if not self._is_stopping:  # else it is found again at the next start
-            with self._reserved(claim.job_id, is_claimed=True):
+            with self._reserved(claim.job_id, has_place=True):
                 await self.durable.take_claim(claim)
 
     @contextlib.contextmanager
-    def _reserved(self, job_id: str, *, is_claimed: bool = False) -> Iterator[None]:
+    def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[None]:
         """Keep a place in the queue while a job is planned; whoever asks for the same id meanwhile waits.
 
         Raises:
@@ -185,9 +187,10 @@ class JobManager:
         """
         if self._is_stopping:
             raise ShuttingDown("the daemon is stopping; ask again after its restart")
-        if self.room <= 0 and not is_claimed:
-            limit = self._intake.config.queue_limit
-            raise QueueFull(f"{limit} jobs are waiting already; ask again when some are done")
+        if job_id in self._accepting:
+            raise InvalidRequest(f"job {job_id} is being taken in at this moment; ask again when it is")
+        if not has_place:
+            self._check_room()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._accepting[job_id] = done
         try:
@@ -195,6 +198,12 @@ class JobManager:
         finally:
             del self._accepting[job_id]
             done.set_result(None)
+
+    def _check_room(self, own: int = 0) -> None:
+        """Refuse a job for which there is no place, besides the `own` places that it has already."""
+        if self.room + own <= 0:
+            limit = self._intake.config.queue_limit
+            raise QueueFull(f"{limit} jobs are waiting already; ask again when some are done")
 
     def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
         return m.Accepted(

@@ -15,6 +15,8 @@ from voiced.segments import Plan
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobInfo, JobState, Output
 
+_LEAST_BATCHES = 4
+"""A file of few segments is still divided among the cores."""
 _AHEAD_BATCHES = 2
 """Batches beyond the running ones that may wait for an earlier one."""
 
@@ -65,7 +67,7 @@ class Run:
         self.plan = plan
         self.text = text
         self.spec = spec
-        self.batch_size = spec.file_batch if self.is_durable else 1
+        self.batch_size = batch_size_of(plan, spec, is_durable=self.is_durable)
         first = job.progress.segments_done
         self.assembly = Assembly(plan.segments, pauses, first, job.progress.data_bytes)
         self.sink: Sink | None = None
@@ -221,6 +223,15 @@ class Run:
             segments_done=done,
             eta_s=work_s * left / chars_done if chars_done and work_s else None,
         )
+
+
+def batch_size_of(plan: Plan, spec: ModelSpec, *, is_durable: bool) -> int:
+    """Return how many segments a worker speaks at once: as many as the engine likes, and work for several cores.
+
+    A function of the plan and the catalogue alone, so that a job taken up again has the same batches.
+    """
+    most = spec.file_batch if is_durable else spec.stream_batch
+    return max(1, min(most, len(plan.segments) // _LEAST_BATCHES)) if is_durable else most
 
 
 def describe_job(job: Job, *, segments_done: int | None = None, eta_s: float | None = None) -> JobInfo:

@@ -18,7 +18,9 @@ class ModelSpec(NamedTuple):
     has_folder: bool = False
     """Its files lie in a folder of the data folder."""
     file_batch: int = 1
-    """Segments of a file that are spoken at once: the unit that is repeated after a crash."""
+    """Segments of a file that are spoken at once at most: the unit that is repeated after a crash."""
+    stream_batch: int = 1
+    """The same of a stream."""
     max_segment_chars: int = 400
     slowest_s_per_char: float = 0.1
     """Bound for deadlines while nothing is learnt: five times what the slowest machine should need."""
@@ -33,6 +35,7 @@ ESPEAK = ModelSpec(
     is_lean=True,
     # Measured (tests.bench): a fork for each sentence costs a fifth of the synthesis, for 16 next to nothing.
     file_batch=16,
+    stream_batch=8,
     about="espeak-ng, the embedded voice: over a hundred languages, nothing to download",
 )
 

@@ -54,6 +54,7 @@ class Channel:
         self._on_message: Callable[[Channel, Frames], None] | None = None
         self._loop: AbstractEventLoop | None = None
         self._is_scheduled = False
+        self._is_draining = False
         self._is_accepting = False
         self.name = listener.path.name
         self._socket = self._open()
@@ -111,7 +112,7 @@ class Channel:
         self._loop = loop
         self._on_message = on_message
         if on_message is not None:
-            loop.add_reader(self._socket.fileno(), self._schedule)
+            loop.add_reader(self._socket.fileno(), self._drain)
             self._schedule()
 
     def send(self, frames: list[bytes | memoryview]) -> None:
@@ -122,7 +123,8 @@ class Channel:
             zmq.ZMQError: With EHOSTUNREACH if it is gone.
         """
         self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
-        self._schedule()
+        if not self._is_draining and self._has_message():
+            self._schedule()
 
     def close(self) -> None:
         """Close the socket; the listener stays."""
@@ -134,19 +136,26 @@ class Channel:
         self._socket.close(linger=0)
         self._is_accepting = False
 
+    def _has_message(self) -> bool:
+        events = self._socket.get(zmq.EVENTS)
+        return isinstance(events, int) and bool(events & zmq.POLLIN)
+
     def _schedule(self) -> None:
         if not self._is_scheduled and self._loop is not None and self._on_message is not None:
             self._is_scheduled = True
             self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
+        """Take what has come; the descriptor tells of more only once, so look again before leaving."""
         self._is_scheduled = False
-        for _ in range(_BURST):
-            if self._loop is None or self._on_message is None:  # closed, perhaps by the message before
-                return
-            try:
+        self._is_draining = True
+        try:
+            for _ in range(_BURST):
+                # Closed, perhaps by the message before; or nothing more is there.
+                if self._loop is None or self._on_message is None or not self._has_message():
+                    return
                 identity, *parts = self._socket.recv_multipart(flags=zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._on_message(self, Frames(identity, parts))
+                self._on_message(self, Frames(identity, parts))
+        finally:
+            self._is_draining = False
         self._schedule()

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _IS_LINUX = sys.platform.startswith("linux")
-DESCRIPTORS_WANTED = 8192
 PEER_SHARE = 4
 """Peers may take one descriptor in so many, all sockets together."""
 REFUSE_S = 1.0
@@ -33,16 +32,6 @@ MEMORY_STEP_BYTES = 64 << 20
 _CALM_S = 0.25
 _ALERT_S = 0.02
 _ALERT_BYTES = 4 << 20
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the limit of open files as far as wanted and allowed; return it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return soft
 
 
 class Guard:

@@ -6,7 +6,7 @@ Every request gets an answer, also the unknown and the malformed one. This is th
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import zmq
 
@@ -40,8 +40,14 @@ class SocketPeer:
         return Sent.YES
 
 
-Handler = Callable[[m.Request, bytes, SocketPeer], Awaitable[m.Reply | None]]
-"""Serves one request; None = it answers by itself, later."""
+class Desk(Protocol):
+    """Where requests are served."""
+
+    def answer(self, request: m.Request) -> m.Reply | None:
+        """Return the reply where that needs no waiting; None = ask `serve`."""
+
+    async def serve(self, request: m.Request, payload: bytes, peer: SocketPeer) -> m.Reply | None:
+        """Return the reply; None = it answers by itself."""
 
 
 class Server:
@@ -49,12 +55,12 @@ class Server:
 
     Args:
         sockets: Open already: whoever connected early is answered now.
-        handle: Serves one request.
+        desk: Serves the requests.
     """
 
-    def __init__(self, sockets: Sockets, handle: Handler) -> None:
+    def __init__(self, sockets: Sockets, desk: Desk) -> None:
         self._sockets = sockets
-        self._handle = handle
+        self._desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
         self._sequence = 0
 
@@ -85,12 +91,20 @@ class Server:
 
     def _received(self, channel: Channel, frames: Frames) -> None:
         peer = SocketPeer(channel, frames.identity)
+        reply: m.Reply | None
         try:
             request, payload = codec.decode_request(frames.parts)
             self._check_channel(channel, request)
+            reply = self._desk.answer(request)
         except VoicedError as error:
-            peer.send(_error_reply(codec.request_id_of(frames.parts), error))
+            reply = _error_reply(codec.request_id_of(frames.parts), error)
+        except Exception:
+            logger.exception("a request failed")
+            reply = _fault(codec.request_id_of(frames.parts))
+        if reply is not None:
+            peer.send(reply)
             return
+        # A task costs as much as the whole of a quick answer: only for those who have to wait.
         task = asyncio.get_running_loop().create_task(self._serve(request, payload, peer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -103,7 +117,7 @@ class Server:
 
     async def _serve(self, request: m.Request, payload: bytes, peer: SocketPeer) -> None:
         try:
-            reply = await self._handle(request, payload, peer)
+            reply = await self._desk.serve(request, payload, peer)
         except JobCancelled as error:
             reply = _error_reply(request.request_id, error)
         except VoicedError as error:
@@ -111,10 +125,13 @@ class Server:
             reply = _error_reply(request.request_id, error)
         except Exception:
             logger.exception("%s failed", m.tag_of(type(request)))
-            fault = InternalError("a fault inside voiced; its log has the details")
-            reply = _error_reply(request.request_id, fault)
+            reply = _fault(request.request_id)
         if reply is not None:
             peer.send(reply)
+
+
+def _fault(request_id: str) -> m.ErrorReply:
+    return _error_reply(request_id, InternalError("a fault inside voiced; its log has the details"))
 
 
 def _error_reply(request_id: str, error: VoicedError) -> m.ErrorReply:

@@ -128,7 +128,7 @@ def test_a_refused_stop(run: Run, daemon: StandIn) -> None:
 
 
 def test_run_hands_its_settings_on() -> None:
-    from voiced.cli.daemon import PARTS, overrides_of
+    from voiced.cli.run import PARTS, overrides_of
     from voiced.cli.parser import command_parser
 
     parser = command_parser("run", PARTS["run"])

@@ -176,5 +176,5 @@ def test_status_imports_little(daemon: StandIn) -> None:
     allowed = {"voiced", "voiced.errors", "voiced.cli"}
     assert {name for name in loaded if name.startswith("voiced.")} <= allowed | {
         f"voiced.cli.{name}"
-        for name in ("dispatch", "commands", "exits", "parser", "status", "connect", "output", "text")
+        for name in ("dispatch", "commands", "exits", "part", "status", "connect", "output", "text")
     }

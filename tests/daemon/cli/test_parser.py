@@ -187,3 +187,9 @@ def test_the_version_without_a_daemon(run: Run, voiced: Voiced) -> None:
     assert run("--version").out == f"voiced {package.__version__}\n"
     done = voiced("--version")
     assert (done.returncode, done.stdout) == (0, f"voiced {package.__version__}\n".encode())
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if part_of(name).bare is not None])
+def test_what_holds_without_arguments_is_what_the_parser_says(name: str) -> None:
+    part = part_of(name)
+    assert vars(command_parser(name, part).parse_args([])) == part.bare

@@ -1,7 +1,6 @@
 """Peers are counted and bounded; memory that they take is taken back."""
 
 import asyncio
-import resource
 import socket
 
 from tests.daemon.server.place import Peer, open_sockets, until
@@ -11,7 +10,6 @@ from voiced.server.guard import (
     PEER_SHARE,
     Guard,
     psutil_rss,
-    raise_descriptor_limit,
     rss_bytes,
 )
 from voiced.server.sockets import Sockets
@@ -129,12 +127,6 @@ def test_without_peers_nothing_is_watched() -> None:
             await until(lambda: not sockets.guard._timer)
 
     asyncio.run(main())
-
-
-def test_the_limit_of_open_files_is_raised_never_lowered() -> None:
-    before, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert raise_descriptor_limit() >= before
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= before
 
 
 def test_two_ways_to_read_the_memory_agree() -> None:

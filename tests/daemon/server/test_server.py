@@ -17,23 +17,36 @@ from voiced_ipc.errors import JobCancelled, QueueFull
 TAG = m.PROTOCOL_TAG
 
 
-async def serve(request: m.Request, payload: bytes, peer: SocketPeer) -> m.Reply | None:
-    if isinstance(request, m.GetStatus):
-        raise RuntimeError("a bug")
-    if isinstance(request, m.GetJob):
-        raise QueueFull("try later")
-    if isinstance(request, m.ListModels):
-        raise JobCancelled("somebody asked")
-    if isinstance(request, m.Synthesize):
-        peer.send(m.AudioChunk(request_id=request.request_id, job_id="j", sequence=0), payload)
+class Desk:
+    """Fails in every way that a desk can."""
+
+    def answer(self, request: m.Request) -> m.Reply | None:
+        if isinstance(request, m.GetStatus):
+            raise RuntimeError("a bug")
+        if isinstance(request, m.GetJob):
+            raise QueueFull("try later")
+        if isinstance(request, m.ListModels):
+            return m.Models(request_id=request.request_id, models=[])
         return None
-    return m.Acknowledged(request_id=request.request_id, message="done")
+
+    async def serve(self, request: m.Request, payload: bytes, peer: SocketPeer) -> m.Reply | None:
+        await asyncio.sleep(0)
+        if isinstance(request, m.ListJobs):
+            raise RuntimeError("a bug")
+        if isinstance(request, m.ListVoices):
+            raise QueueFull("try later")
+        if isinstance(request, m.GetMetrics):
+            raise JobCancelled("somebody asked")
+        if isinstance(request, m.Synthesize):
+            peer.send(m.AudioChunk(request_id=request.request_id, job_id="j", sequence=0), payload)
+            return None
+        return m.Acknowledged(request_id=request.request_id, message="done")
 
 
 @contextlib.asynccontextmanager
 async def server() -> AsyncIterator[tuple[Server, Endpoint]]:
     async with open_sockets() as (sockets, endpoint):
-        made = Server(sockets, serve)
+        made = Server(sockets, Desk())
         made.start(asyncio.get_running_loop())
         yield made, endpoint
         await made.stop()
@@ -75,7 +88,9 @@ ID = "a" * 22
         ([b"voiced/99", header(type="get-status", request_id=ID)], "version-mismatch", ID),
         ([TAG, header(type="get-status", request_id=ID)], "internal-error", ID),
         ([TAG, header(type="get-job", request_id=ID, job_id=ID)], "queue-full", ID),
-        ([TAG, header(type="list-models", request_id=ID)], "job-cancelled", ID),
+        ([TAG, header(type="list-jobs", request_id=ID)], "internal-error", ID),
+        ([TAG, header(type="list-voices", request_id=ID)], "queue-full", ID),
+        ([TAG, header(type="get-metrics", request_id=ID)], "job-cancelled", ID),
         ([TAG, header(type="shutdown", request_id=ID)], "not-served", ID),
     ],
 )
@@ -94,10 +109,11 @@ def test_every_message_is_answered(frames: list[bytes], code: str, request_id: s
 
 def test_a_fault_tells_nothing_of_its_inside() -> None:
     async def play(peer: Peer) -> None:
-        peer.ask(m.GetStatus(request_id=ID))
-        reply = await peer.reply()
-        assert isinstance(reply, m.ErrorReply)
-        assert "a bug" not in reply.message
+        for request in (m.GetStatus(request_id=ID), m.ListJobs(request_id=ID)):
+            peer.ask(request)
+            reply = await peer.reply()
+            assert isinstance(reply, m.ErrorReply)
+            assert "a bug" not in reply.message
 
     talk(play)
 
@@ -131,6 +147,14 @@ def test_a_handler_may_answer_by_itself() -> None:
     talk(play)
 
 
+def test_a_quick_answer_needs_no_task() -> None:
+    async def play(peer: Peer) -> None:
+        peer.ask(m.ListModels(request_id=ID))
+        assert await peer.reply() == m.Models(request_id=ID, models=[])
+
+    talk(play)
+
+
 def test_events_go_to_those_who_listen_and_are_counted() -> None:
     async def main() -> None:
         async with server() as (made, endpoint):
@@ -158,12 +182,16 @@ def test_what_is_being_served_is_answered_at_the_end() -> None:
         async with open_sockets() as (sockets, endpoint):
             begun = asyncio.Event()
 
-            async def slowly(request: m.Request, payload: bytes, peer: SocketPeer) -> m.Reply:
-                begun.set()
-                await asyncio.sleep(0.02)
-                return m.Acknowledged(request_id=request.request_id)
+            class Slow(Desk):
+                def answer(self, request: m.Request) -> m.Reply | None:
+                    return None
 
-            made = Server(sockets, slowly)
+                async def serve(self, request: m.Request, payload: bytes, peer: SocketPeer) -> m.Reply:
+                    begun.set()
+                    await asyncio.sleep(0.02)
+                    return m.Acknowledged(request_id=request.request_id)
+
+            made = Server(sockets, Slow())
             made.start(asyncio.get_running_loop())
             peer = Peer(endpoint.speech)
             peer.ask(m.GetStatus(request_id=ID))

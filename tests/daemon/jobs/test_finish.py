@@ -1,0 +1,172 @@
+"""The finisher: whatever step a crash comes after, doing it again makes one file; what fails is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.jobs.made import make_job
+from voiced.audio.wav import WAV_HEADER_BYTES, parse_wav
+from voiced.jobs import publish
+from voiced.jobs.finish import Finisher
+from voiced.jobs.job import Job
+from voiced.jobs.schema import open_database
+from voiced.jobs.spool import PartFile
+from voiced.jobs.store import Store
+from voiced.workers.link import Fields
+from voiced_ipc.errors import InternalError, StorageFailed
+from voiced_ipc.messages import JobState
+
+PCM = b"ab" * 500
+
+
+class Bench:
+    """A finisher, its store and a job that is all spoken."""
+
+    def __init__(self, store: Store, root: Path, file_format: str) -> None:
+        self.store = store
+        self.root = root
+        self.encoded = 0
+        self.is_encoder_lost = False
+        self.finisher = Finisher(store, self._encode, root / "spool", 0o640)
+        self.job = make_job(
+            JobState.RUNNING,
+            part=str(root / "Audio/.voiced/x.part"),
+            audio_folder=str(root / "Audio"),
+            format=file_format,
+        )
+        self.job = self.job.moved(JobState.RUNNING, data_bytes=len(PCM), sample_rate_hz=1000)
+        part = PartFile(Path(self.job.order.part), 0)
+        part.writer(0, [PCM])()
+        part.close()
+        (root / "spool" / self.job.job_id).mkdir(parents=True)
+
+    async def _encode(self, fields: Fields) -> Fields:
+        self.encoded += 1
+        if self.is_encoder_lost:
+            raise InternalError("the encoder ended")
+        source = Path(str(fields["source"])).read_bytes()[WAV_HEADER_BYTES:]
+        Path(str(fields["target"])).write_bytes(b"fLaC" + source)
+        return {"type": "finished"}
+
+    def files(self) -> list[str]:
+        return sorted(
+            str(path.relative_to(self.root / "Audio"))
+            for path in (self.root / "Audio").rglob("*")
+            if path.is_file()
+        )
+
+    async def known(self) -> Job:
+        job = await self.store.find(self.job.job_id)
+        assert job is not None
+        return job
+
+
+def at_bench(tmp_path: Path, play: Callable[[Bench], Awaitable[None]], file_format: str = "wav") -> None:
+    async def main() -> None:
+        store = Store(open_database(tmp_path / "jobs.sqlite")[0])
+        store.start(asyncio.get_running_loop())
+        try:
+            bench = Bench(store, tmp_path, file_format)
+            await store.insert(bench.job)
+            await play(bench)
+        finally:
+            await asyncio.to_thread(store.close)
+
+    asyncio.run(main())
+
+
+def test_a_wav_is_its_part_with_a_header(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        done = await bench.finisher.finish(bench.job)
+        assert (done.state, done.progress.path) == (JobState.DONE, str(tmp_path / "Audio/book.wav"))
+        assert await bench.known() == done._replace(number=1)
+        data = (tmp_path / "Audio/book.wav").read_bytes()
+        info = parse_wav(data)
+        assert (info.sample_rate_hz, info.data_bytes, info.data_offset) == (1000, len(PCM), WAV_HEADER_BYTES)
+        assert data[WAV_HEADER_BYTES:] == PCM
+        assert bench.files() == ["book.wav"]
+        assert list((tmp_path / "spool").iterdir()) == []
+        assert bench.encoded == 0
+
+    at_bench(tmp_path, play)
+
+
+def test_another_format_is_encoded(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        await bench.finisher.finish(bench.job)
+        assert bench.files() == ["book.flac"]
+        assert (tmp_path / "Audio/book.flac").read_bytes() == b"fLaC" + PCM
+
+    at_bench(tmp_path, play, "flac")
+
+
+@pytest.mark.parametrize("file_format", ["wav", "flac"])
+def test_a_crash_between_any_two_commits_is_made_good(tmp_path: Path, file_format: str) -> None:
+    """Each commit of the first attempt is a place where the next one begins."""
+    for place in range(6):
+        ledger: list[Job] = []
+
+        async def play(bench: Bench, place: int = place, ledger: list[Job] = ledger) -> None:
+            update = bench.store.update
+            commits = 0
+
+            def counting(job: Job, before: Callable[[], object] | None = None) -> "asyncio.Future[None]":
+                nonlocal commits
+                if commits == place:
+                    raise KeyboardInterrupt
+                commits += 1
+                return update(job, before)
+
+            bench.store.update = counting  # type: ignore[method-assign]
+            try:
+                await bench.finisher.finish(bench.job)
+            except KeyboardInterrupt:
+                bench.store.update = update  # type: ignore[method-assign]
+                await bench.finisher.finish(await bench.known())
+            assert bench.files() == [f"book.{file_format}"]
+            ledger.append(await bench.known())
+
+        root = tmp_path / str(place)
+        root.mkdir()
+        at_bench(root, play, file_format)
+        assert ledger[0].state is JobState.DONE
+
+
+def test_a_name_that_is_taken_after_it_was_committed(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        job = bench.job.moved(JobState.FINISHING, path=str(tmp_path / "Audio/book.wav"))
+        Path(job.progress.path).write_text("another")
+        done = await bench.finisher.finish(job)
+        assert Path(done.progress.path).name == "book (2).wav"
+        assert bench.files() == ["book (2).wav", "book.wav"]
+
+    at_bench(tmp_path, play)
+
+
+def test_an_encoder_that_fails_keeps_everything(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.is_encoder_lost = True
+        with pytest.raises(InternalError):
+            await bench.finisher.finish(bench.job)
+        assert Path(bench.job.order.part).exists()
+        assert (await bench.known()).state is JobState.FINISHING
+
+    at_bench(tmp_path, play, "flac")
+
+
+@pytest.mark.parametrize("what", ["folder", "part"])
+def test_a_disk_that_refuses_is_an_error_of_ours_and_keeps_everything(tmp_path: Path, what: str) -> None:
+    async def play(bench: Bench) -> None:
+        job = bench.job
+        if what == "folder":  # somebody made a file where the audio folder was
+            (tmp_path / "blocked").write_text("")
+            job = job._replace(order=job.order._replace(audio_folder=str(tmp_path / "blocked")))
+        else:
+            Path(job.order.part).unlink()
+        with pytest.raises(StorageFailed, match="cannot be made"):
+            await bench.finisher.finish(job)
+        assert what == "part" or publish.finished_file(job).exists()
+
+    at_bench(tmp_path, play)
