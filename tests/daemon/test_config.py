@@ -1,11 +1,11 @@
 """Settings: every key from every source, and no bad line that leaves the user mute."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 

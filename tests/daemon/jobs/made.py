@@ -1,5 +1,7 @@
 """Small plans, jobs and runs for tests."""
 
+from typing import Any
+
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.job import Job, Order, Progress, Speech, stamp
 from voiced.jobs.run import Run
@@ -20,7 +22,7 @@ def make_plan(count: int, after: Break = Break.SENTENCE, chars: int = 4) -> Plan
     return Plan(count * chars, "en", segments)
 
 
-def make_order(**fields: object) -> Order:
+def make_order(**fields: Any) -> Order:
     """An order with something in every field."""
     usual = Order(
         job_id=new_id(),
@@ -37,10 +39,10 @@ def make_order(**fields: object) -> Order:
         language="en",
         segments=1,
     )
-    return usual._replace(**fields)  # type: ignore[arg-type]
+    return usual._replace(**fields)
 
 
-def make_job(state: JobState = JobState.QUEUED, number: int = 1, **fields: object) -> Job:
+def make_job(state: JobState = JobState.QUEUED, number: int = 1, **fields: Any) -> Job:
     """A job, nothing of it spoken."""
     return Job(make_order(**fields), state, Progress(), stamp(), number)
 
@@ -79,7 +81,7 @@ def make_run(
     number: int = 1,
     done: int = 0,
     after: Break = Break.SENTENCE,
-    **order: object,
+    **order: Any,
 ) -> tuple[Run, ListSink]:
     """A run of `count` segments and where its audio goes."""
     job = make_job(number=number, speech=Speech(model), segments=count, **order)

@@ -66,7 +66,8 @@ def test_any_order_with_any_crashes_gives_the_same_bytes(
     breaks, lengths = [row[0] for row in rows], [row[1] for row in rows]
     assembly = Assembly(plan(breaks), PAUSES)
     out: list[bytes] = []
-    waiting, at_work, crashes = list(range(len(rows))), {}, 6
+    waiting, crashes = list(range(len(rows))), 6
+    at_work: dict[int, Speaker] = {}
     while waiting or at_work:
         if waiting and (not at_work or dice.random() < 0.4):
             index = waiting.pop(dice.randrange(len(waiting)))

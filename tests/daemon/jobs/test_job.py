@@ -102,7 +102,8 @@ def test_jobs_rank_by_lane_then_by_arrival() -> None:
         make_job(number=2, lane=Lane.NORMAL),
         make_job(number=0, lane=Lane.BATCH),
     ]
-    assert sorted(reversed(jobs), key=lambda job: job.rank) == jobs
+    mixed = jobs[::-1]
+    assert sorted(mixed, key=lambda job: job.rank) == jobs
 
 
 def test_seconds_of_audio_need_a_rate() -> None:

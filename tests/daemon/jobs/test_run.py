@@ -1,28 +1,43 @@
 """Which segments come next, and what a run counts."""
 
-from tests.daemon.jobs.made import make_run
-from voiced.jobs.run import Batch, Spoken
+import pytest
+
+from tests.daemon.jobs.made import make_plan, make_run
+from voiced.jobs.run import Batch, Spoken, batch_size_of
+from voiced.models.catalogue import ESPEAK, TONE
 from voiced.segments import Break
-from voiced_ipc.messages import JobState, Output
+from voiced_ipc.messages import JobState
 
 RATE = 1000
 
 
 def test_batches_are_aligned_and_cover_the_plan() -> None:
-    run, _ = make_run(20, "espeak")
-    assert run.next_batch(4) == Batch(0, 16)
-    assert run.next_batch(4) == Batch(16, 20)
-    assert run.next_batch(4) is None
+    run, _ = make_run(70, "espeak")
+    assert [run.next_batch(4) for _ in range(6)] == [
+        Batch(0, 16),
+        Batch(16, 32),
+        Batch(32, 48),
+        Batch(48, 64),
+        Batch(64, 70),
+        None,
+    ]
 
 
 def test_batches_are_aligned_after_an_odd_restart() -> None:
-    run, _ = make_run(40, "espeak", done=19)
-    assert [run.next_batch(8) for _ in range(3)] == [Batch(19, 32), Batch(32, 40), None]
+    run, _ = make_run(70, "espeak", done=19)
+    assert [run.next_batch(8) for _ in range(4)] == [
+        Batch(19, 32),
+        Batch(32, 48),
+        Batch(48, 64),
+        Batch(64, 70),
+    ]
 
 
-def test_a_stream_goes_segment_by_segment() -> None:
-    run, _ = make_run(3, "espeak", output=Output.STREAM)
-    assert run.next_batch(1) == Batch(0, 1)
+@pytest.mark.parametrize(("segments", "size"), [(1, 1), (7, 1), (8, 2), (63, 15), (64, 16), (5000, 16)])
+def test_a_short_file_is_divided_among_the_cores_too(segments: int, size: int) -> None:
+    assert batch_size_of(make_plan(segments), ESPEAK, is_durable=True) == size
+    assert batch_size_of(make_plan(segments), TONE, is_durable=True) == 1
+    assert batch_size_of(make_plan(segments), ESPEAK, is_durable=False) == ESPEAK.stream_batch
 
 
 def test_it_runs_ahead_of_the_first_gap_only_so_far() -> None:
@@ -79,13 +94,14 @@ def speak(audio: object, spoken: object, index: int, samples: int = 5) -> None:
 
 
 def test_it_marks_whole_batches_and_the_end() -> None:
-    run, sink = make_run(18, "espeak", after=Break.NONE)
-    for index in range(18):
+    run, sink = make_run(66, "espeak", after=Break.NONE)
+    for index in range(66):
         speak(run.take_audio, run.take_spoken, index)
-    assert [(mark.segments_done, mark.data_bytes) for mark in sink.marks] == [(16, 160), (18, 180)]
-    assert sink.last == [False, True]
-    assert sink.marks[-1].words_spoken == 18 * 3
-    assert sink.marks[-1].words_missed == 18
+    marked = [(mark.segments_done, mark.data_bytes) for mark in sink.marks]
+    assert marked == [(16, 160), (32, 320), (48, 480), (64, 640), (66, 660)]
+    assert sink.last == [False] * 4 + [True]
+    assert sink.marks[-1].words_spoken == 66 * 3
+    assert sink.marks[-1].words_missed == 66
     assert sink.marks[-1].sample_rate_hz == RATE
     assert sink.marks[-1].device == "cpu"
     assert run.is_spoken
@@ -102,9 +118,9 @@ def test_segments_that_come_late_count_once() -> None:
 
 
 def test_a_batch_spoken_twice_is_heard_and_counted_once() -> None:
-    run, sink = make_run(16, "espeak", after=Break.NONE)
+    run, sink = make_run(64, "espeak", after=Break.NONE)
     batch = run.next_batch(1)
-    assert batch is not None
+    assert batch == Batch(0, 16)
     for end in (9, 16):
         run.begin(batch)
         for index in range(end):

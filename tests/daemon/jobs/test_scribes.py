@@ -13,7 +13,6 @@ from voiced.jobs.scribes import Scribes
 from voiced.workers.pool import Pool, PoolLimits
 from voiced_ipc.errors import DocumentRefused, InternalError, StorageFailed
 
-
 ATTEMPTS = scribes_module._ATTEMPTS
 
 

@@ -74,7 +74,7 @@ def test_an_item_that_fails_is_undone_alone(tmp_path: Path) -> None:
             database.insert_job(connection, bad)
             raise OSError(28, "No space left on device")
 
-        waiting = [store.insert(good), store.do(half), store.keep("key", "value")]
+        waiting: list[Awaitable[object]] = [store.insert(good), store.do(half), store.keep("key", "value")]
         await gate.lift()
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(results[1], StorageFailed)
@@ -93,7 +93,7 @@ def test_a_fault_of_one_item_is_told_to_everybody_and_the_thread_lives(tmp_path:
         gate = Gate(store)
         await gate.reached()
         job = make_job()
-        waiting = [store.insert(job), store.do(lambda connection: 1 / 0)]
+        waiting: list[Awaitable[object]] = [store.insert(job), store.do(lambda connection: 1 / 0)]
         await gate.lift()
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(result) for result in results] == [StorageFailed, StorageFailed]

@@ -161,7 +161,7 @@ def test_events_go_to_those_who_listen_and_are_counted() -> None:
             peer = Peer(endpoint.events, zmq.SUB)
             assert isinstance(peer.socket, zmq.Socket)
             peer.socket.subscribe(b"pause-changed")
-            sequences = []
+            sequences: list[int] = []
             while len(sequences) < 2:  # until the subscription has arrived
                 made.publish(m.Stopping, reason="not asked for")
                 made.publish(m.PauseChanged, is_paused=True)

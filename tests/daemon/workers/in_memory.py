@@ -20,7 +20,7 @@ class Wire(asyncio.Transport):
         """Frames that the daemon sent."""
         worker.connection_made(self)
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += [fields for fields, _ in self._reader.feed(bytes(data))]
 
     def is_closing(self) -> bool:

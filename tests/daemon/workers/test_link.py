@@ -1,5 +1,6 @@
 """Frames of the link: whatever the pieces they come in; what is no frame is told."""
 
+import itertools
 import socket
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_any_frames_in_any_pieces_come_out_whole(
     stream = b"".join(pack(fields, payload) for fields, payload in sent)
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     reader, got = FrameReader(), []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         got += reader.feed(memoryview(stream)[start:end])
     assert got == sent
 

@@ -15,6 +15,7 @@ from voiced_ipc.errors import EngineLoadFailed, UnknownModel
 
 LIMIT_S = 15.0
 DIES = "ready()\nfor fields in serve():\n    os._exit(7)"
+USUAL = PoolLimits(2, 5.0, 300.0)
 REFUSES = 'link.send({"type": "refused", "code": "x", "message": "no model file"})'
 
 
@@ -55,7 +56,7 @@ def on_stage(
     folder: Path,
     program: str,
     play: Callable[[Stage], Awaitable[None]],
-    limits: PoolLimits = PoolLimits(2, 5.0, 300.0),
+    limits: PoolLimits = USUAL,
 ) -> None:
     async def main() -> None:
         with pytest.MonkeyPatch.context() as patched:
@@ -126,7 +127,7 @@ def test_a_model_that_dies_five_times_is_broken_for_a_while(tmp_path: Path) -> N
         for _ in range(BROKEN_DEATHS):
             await die_of(stage)
         assert stage.kinds()[-1] == "broken"
-        with pytest.raises(EngineLoadFailed, match="exit code 7.*tried again in"):
+        with pytest.raises(EngineLoadFailed, match=r"exit code 7.*tried again in"):
             stage.pool.free_worker("tone")
         with pytest.raises(EngineLoadFailed):
             stage.pool.load("tone")
