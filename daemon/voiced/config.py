@@ -93,7 +93,7 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[object], A
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
         number = kind(value)
-        if not low <= number <= high:
+        if not low <= number <= high or (isinstance(value, float) and number != value):
             raise ValueError
         return number
 
@@ -117,6 +117,11 @@ def _word(*allowed: str) -> Callable[[object], str]:
         return text
 
     return parse
+
+
+def _compile(value: object) -> str:
+    text = str(value).lower()
+    return text if text in ("auto", "force") else str(_flag(value)).lower()
 
 
 def _name(value: object) -> str:
@@ -191,7 +196,7 @@ KEYS: dict[str, Key] = {
     ),
     "torch_compile": Key(
         "device",
-        _word("auto", "true", "false", "force"),
+        _compile,
         "auto, true, false or force",
         "torch.compile.",
         ("ENABLE_TORCH_COMPILE",),
@@ -279,7 +284,7 @@ def _absolute(config: Config, home: Path) -> Config:
 
 def _from_file(file: Path, problems: list[Problem]) -> list[tuple[str, str, object]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

@@ -128,7 +128,9 @@ class Daemon:
     def _catch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_for_manager()))
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: self._jobs.background.spawn(self._reload_for_manager())
+        )
         stacks = (self._booted.paths.state / "stacks.txt").open("a")
         faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -239,7 +241,10 @@ class Daemon:
         while True:
             await asyncio.sleep(interval_s)
             has_turned, turns = self._pool.turns != turns, self._pool.turns
-            await self._store.do(lambda _connection: None)
+            try:
+                await self._store.do(lambda _connection: None)
+            except VoicedError as error:  # a full disk is no reason to be killed: the thread lives
+                logger.error("%s", error.message)
             if has_turned:
                 self._booted.notifier.watchdog()
 

@@ -19,7 +19,7 @@ from voiced.paths import Paths
 from voiced.workers.pool import Engine, Pool
 from voiced.workers.process import WorkerState
 from voiced_ipc import messages as m
-from voiced_ipc.errors import NotServed
+from voiced_ipc.errors import InvalidRequest, NotServed
 
 _STATUS_JOBS = 50
 
@@ -166,7 +166,10 @@ class Desk:
         model = request.model or self._control.config.model
         rows = sorted(await self._jobs.voices(model), key=lambda row: (row.language, row.voice))
         wanted = [row for row in rows if _speaks(row, request.language)]
-        start = next((i + 1 for i, row in enumerate(wanted) if row.voice == request.after), 0)
+        places = {row.voice: place for place, row in enumerate(wanted)}
+        if request.after and request.after not in places:
+            raise InvalidRequest("after must be the `next` of an earlier page")
+        start = places[request.after] + 1 if request.after else 0
         page = wanted[start : start + request.limit]
         is_last = start + request.limit >= len(wanted)
         return m.Voices(

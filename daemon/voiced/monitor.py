@@ -97,7 +97,10 @@ class DeviceMonitor:
         due = time.monotonic()
         while True:
             self._lags_s.append(max(0.0, time.monotonic() - due))
-            self._tick()
+            try:
+                self._tick()
+            except Exception:  # the top of this task: one bad reading must not end all of them
+                logger.exception("a sample of the load failed")
             due = max(due + interval_s, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 

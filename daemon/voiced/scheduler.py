@@ -23,6 +23,7 @@ from voiced_ipc.errors import (
     EngineLoadFailed,
     InternalError,
     JobCancelled,
+    StorageFailed,
     SynthesisFailed,
     VoicedError,
 )
@@ -226,6 +227,8 @@ class Scheduler:
             failure = EngineCrashed(f"a segment took longer than {deadline_s:.0f} s")
         except VoicedError as error:
             failure = error
+        except OSError as error:
+            failure = StorageFailed(f"the text of the job cannot be read: {error}")
         except asyncio.CancelledError:
             run.land(batch, is_redone=True)
             raise

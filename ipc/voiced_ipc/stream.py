@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from voiced_ipc import messages as m
-from voiced_ipc.errors import ProtocolError, VoicedError
+from voiced_ipc.errors import ProtocolError, RequestTimeout, VoicedError
 
 if TYPE_CHECKING:
     import zmq
@@ -86,6 +86,9 @@ class SpeechStream:
     def _receive(self) -> tuple[m.Reply, bytes]:
         try:
             return self._client.receive(self._socket, self._request.request_id, self._timeout_s)
+        except RequestTimeout:
+            self.cancel()
+            raise
         except VoicedError:
             self._end()
             raise

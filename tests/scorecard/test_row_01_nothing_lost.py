@@ -234,7 +234,7 @@ def test_every_request_and_every_file_becomes_one_output(card: Card, home: Home)
         stopped = retry_stopped(daemon)
         wait_over(daemon, home, len(orders))
         left = leftovers(home)
-        jobs = daemon.jobs()
+        jobs, daemon_log = daemon.jobs(), daemon.log()
         failed = [
             f"{job.name} {job.state.value}: {job.error}" for job in jobs if job.state is not JobState.DONE
         ]
@@ -256,6 +256,8 @@ def test_every_request_and_every_file_becomes_one_output(card: Card, home: Home)
         senders=dict(senders.tally),
         seconds=time.monotonic() - began,
     )
+    if failed or missing or left:
+        print(daemon_log[-20_000:])
     assert killer.unprovoked == []
     assert sum(killer.tally.values()) >= kills
     assert senders.refusals == []

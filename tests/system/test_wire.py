@@ -21,7 +21,7 @@ REQUEST_ID = "0123456789abcdef"
 
 def example() -> str:
     """The client that the README prints."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     return next(block for block in blocks if "msgpack" in block)
 
 

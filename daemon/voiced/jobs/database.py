@@ -3,11 +3,14 @@
 Plain functions over a connection; which thread calls them is the store's business.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 
 from voiced.jobs.job import Job, dump_order, dump_progress, load_order, load_progress
 from voiced_ipc.messages import JobState
+
+logger = logging.getLogger(__name__)
 
 _FINAL = tuple(state.value for state in JobState if state.is_final)
 _COLUMNS = "number, state, job_order, progress, updated"
@@ -68,7 +71,14 @@ def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
 def unfinished_jobs(connection: sqlite3.Connection) -> list[Job]:
     """Return the jobs that are to go on, in their order of arrival."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state NOT IN {_FINAL} ORDER BY number")
-    return [_job(row) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append(_job(row))
+        except (ValueError, TypeError, KeyError) as error:
+            # One row that cannot be read must not keep the others, nor the daemon, from going on.
+            logger.error("job number %s cannot be read and is left alone: %r", row[0], error)
+    return found
 
 
 def ids_with_spool(connection: sqlite3.Connection) -> set[str]:

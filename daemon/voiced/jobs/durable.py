@@ -150,8 +150,8 @@ class DurableJobs:
                 continue
             try:
                 self._begin(job, read_plan(self._intake.folder(job.job_id)))
-            except (OSError, PlanDamaged) as error:
-                fault = StorageFailed(f"its files in the spool cannot be read after a restart: {error}")
+            except (OSError, PlanDamaged, KeyError) as error:
+                fault = StorageFailed(f"it cannot go on after a restart: {error!r} (its files, or its model)")
                 self._background.spawn(self._give_up(job, fault))
 
     def _begin(self, job: Job, plan: Plan) -> None:

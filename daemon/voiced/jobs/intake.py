@@ -198,7 +198,7 @@ class Intake:
         Raises:
             VoicedError: If it cannot be loaded.
         """
-        engine = await self._pool.loaded(model)
+        engine = await self._pool.known(model)
         return [
             VoiceRow(str(row["voice"]), str(row["name"]), tuple(row["languages"]), str(row.get("gender", "")))
             for row in engine.voices

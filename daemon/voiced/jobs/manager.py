@@ -18,7 +18,7 @@ from voiced.jobs.job import Job, Order
 from voiced.jobs.pace import Pace
 from voiced.jobs.resolve import VoiceRow
 from voiced.jobs.run import Run, describe_job
-from voiced.jobs.sinks import Peer
+from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
 from voiced.models.catalogue import CATALOGUE
@@ -65,11 +65,11 @@ class JobManager:
         self._store = store
         self._intake = intake
         self._publish = publish
-        self._background = Background()
+        self.background = Background()
         self.scheduler = Scheduler(
             pool, pace, SchedulerLimits(config.attempts, config.segment_deadline_s), self
         )
-        self.durable = DurableJobs(store, intake, finisher, self.scheduler, self._background, publish)
+        self.durable = DurableJobs(store, intake, finisher, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._is_stopping = False
@@ -149,8 +149,12 @@ class JobManager:
             raise IdReused(f"a job {job_id} is running already: every request needs an id of its own")
         with self._reserved(job_id):
             planned = await self.streams.plan(request, payload)
-        peer.send(self._accepted(planned.order, planned.original_chars, planned.notes))
-        self.streams.begin(planned, request, payload, peer)
+            accepted = self._accepted(planned.order, planned.original_chars, planned.notes)
+            until = time.monotonic() + STALL_S
+            # There may be no room for it at the moment; it must come before the audio.
+            while peer.send(accepted) is Sent.FULL and time.monotonic() < until:
+                await asyncio.sleep(RETRY_S)
+            self.streams.begin(planned, request, payload, peer)
 
     async def submit(self, request: m.Synthesize, payload: bytes) -> m.Accepted:
         """Accept a durable job: it is on disk when this returns. The same request again gives the same job.
@@ -171,7 +175,7 @@ class JobManager:
 
     def take_claim(self, claim: Claim) -> None:
         """Make a job of a dropped text, beside; it was claimed because there was room."""
-        self._background.spawn(self._take_claim(claim))
+        self.background.spawn(self._take_claim(claim))
 
     async def _take_claim(self, claim: Claim) -> None:
         if not self._is_stopping:  # else it is found again at the next start
@@ -215,7 +219,7 @@ class JobManager:
             language=order.language,
             device="cpu",
             precision="",
-            sample_rate_hz=order.sample_rate_hz or CATALOGUE[order.speech.model].sample_rate_hz,
+            sample_rate_hz=order.sample_rate_hz or _rate_of(order.speech.model),
             channels=1,
             chars=order.chars,
             segments=order.segments,
@@ -324,6 +328,11 @@ class JobManager:
         for run in self.scheduler.runs:
             if run.is_durable:
                 run.close()
-            else:
-                self.streams.end(run, JobState.CANCELLED, ShuttingDown("the daemon is stopping"))
-        await self._background.finish(max(1.0, timeout_s))
+        self.streams.end_all(ShuttingDown("the daemon is stopping"))
+        await self.background.finish(max(1.0, timeout_s))
+
+
+def _rate_of(model: str) -> int:
+    """The rate of a model's audio; 0 of one that is gone since."""
+    spec = CATALOGUE.get(model)
+    return spec.sample_rate_hz if spec else 0

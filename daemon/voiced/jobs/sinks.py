@@ -26,7 +26,7 @@ PROGRESS_S = 0.25
 GROUP_BYTES = 4 << 20
 GROUP_S = 1.0
 _BEHIND_BYTES = 16 << 20
-_RETRY_S = 0.02
+RETRY_S = 0.02
 
 
 class Sent(Enum):
@@ -128,7 +128,7 @@ class StreamSink:
     def _send_last(self, reply: m.ErrorReply, until: float) -> None:
         """Send the reason of the end; while there is no room for it at the moment, try again until `until`."""
         if self._peer.send(reply) is Sent.FULL and time.monotonic() < until:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._send_last, reply, until)
+            asyncio.get_running_loop().call_later(RETRY_S, self._send_last, reply, until)
 
     def _pump(self) -> None:
         while self._pending and self._credit > 0 and not self._is_over:
@@ -157,7 +157,7 @@ class StreamSink:
         elif sent is Sent.FULL:
             if self._again is not None:
                 self._again.cancel()
-            self._again = asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
+            self._again = asyncio.get_running_loop().call_later(RETRY_S, self._pump)
         return sent is Sent.YES
 
     def _tick(self) -> None:

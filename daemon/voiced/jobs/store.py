@@ -39,6 +39,7 @@ class Store:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = connection
         self._thread: threading.Thread | None = None
+        self._is_closing = False
         self._loop: AbstractEventLoop | None = None
         self.turns = 0
         """Commits so far: tells the watchdog that the thread lives."""
@@ -63,6 +64,7 @@ class Store:
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Finish what waits, end the thread, close the file."""
+        self._is_closing = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout_s)
@@ -78,12 +80,14 @@ class Store:
     def do(self, work: Callable[[sqlite3.Connection], _Result]) -> "Future[_Result]":
         """Return the future of `work`, done when it is committed.
 
-        Raises (the future):
-            StorageFailed: If the disk or the database refuses; nothing of this piece is then done.
+        Raises (it or the future):
+            StorageFailed: If the store, the disk or the database refuses; nothing of this piece is then done.
         """
         assert self._loop is not None
         future: Future[object] = self._loop.create_future()
         connection = self._open_connection()
+        if self._is_closing:
+            raise StorageFailed("the job store is closing")
         self._queue.put((lambda: work(connection), future))
         return future  # type: ignore[return-value]
 

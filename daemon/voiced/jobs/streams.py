@@ -85,12 +85,19 @@ class Streams:
         """End a stream before its end, and tell its reader."""
         self._scheduler.remove(run)
         run.close()
-        run.job = run.job._replace(progress=run.progress)
-        run.job = run.job.moved(state, error_code=error.code.value, error=error.message)
         assert run.sink is not None
         run.sink.fail(error)
+        if run.job.state.is_final:
+            return  # it was spoken, and the world was told; only the rest of the sending is lost
+        run.job = run.job._replace(progress=run.progress)
+        run.job = run.job.moved(state, error_code=error.code.value, error=error.message)
         kind = m.JobFailed if state is JobState.FAILED else m.JobWasCancelled
         self._publish(kind, job=describe_job(run.job))
+
+    def end_all(self, error: VoicedError) -> None:
+        """End every stream, and tell the readers why."""
+        for run in list(self._runs.values()):
+            self.end(run, JobState.CANCELLED, error)
 
     def _lost(self, run: Run, error: VoicedError) -> None:
         logger.info("stream %s ends: %s", run.job.job_id, error.message)

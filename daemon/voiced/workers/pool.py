@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from voiced.models.catalogue import CATALOGUE, ModelSpec
 from voiced.workers.process import WorkerProcess, WorkerState
 from voiced.workers.spawn import Spawn, spawn_scribe, spawn_worker
-from voiced_ipc.errors import EngineLoadFailed, UnknownModel
+from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Pool:
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._is_stopping = False
+        self._no_scribe_until = 0.0
 
     def start(self) -> None:
         """Begin to supervise."""
@@ -97,6 +98,7 @@ class Pool:
     async def stop(self) -> None:
         """End all children: ask, then kill."""
         self._is_stopping = True
+        self._changed()
         if self._supervisor is not None:
             self._supervisor.cancel()
         children = self.children()
@@ -149,9 +151,12 @@ class Pool:
         Raises:
             UnknownModel: If there is no such model.
             EngineLoadFailed: If it is broken, with the reason and when it is tried again.
+            ShuttingDown: If nothing is started any more.
         """
         engine = self.engine(model)
-        if engine.workers or self._is_stopping:
+        if self._is_stopping:
+            raise ShuttingDown("the daemon is stopping")
+        if engine.workers:
             return
         left_s = engine.broken_until - time.monotonic()
         if left_s > 0:
@@ -172,14 +177,24 @@ class Pool:
         Raises:
             UnknownModel: If there is no such model.
             EngineLoadFailed: If it cannot be loaded.
+            ShuttingDown: If nothing is started any more.
         """
         engine = self.engine(model)
-        while not engine.has_loaded:
+        while not any(worker.state is WorkerState.READY for worker in engine.workers):
             self.load(model)
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
         return engine
+
+    async def known(self, model: str) -> Engine:
+        """Return a model's place once its voices are known; loads it where it never was.
+
+        Raises:
+            VoicedError: As `loaded`.
+        """
+        engine = self.engine(model)
+        return engine if engine.has_loaded else await self.loaded(model)
 
     def _changed(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -205,11 +220,20 @@ class Pool:
 
     def load_scribe(self) -> None:
         """Start a scribe."""
-        if self._is_stopping:
+        if self._is_stopping or time.monotonic() < self._no_scribe_until:
             return
-        scribe = WorkerProcess("scribe", lambda changed: self._changed())
+        scribe = WorkerProcess("scribe", self._scribe_changed)
         self._scribes.append(scribe)
         self._spawn(scribe, spawn_scribe(_SCRIBE_MEMORY_BYTES))
+
+    def _scribe_changed(self, scribe: WorkerProcess) -> None:
+        if scribe.state is WorkerState.GONE and not scribe.ready and not self._is_stopping:
+            # It dies before its first word: another at once would do the same, a thousand times a second.
+            logger.error("the scribe (pid %d) cannot start: %s", scribe.pid, scribe.end_reason)
+            self._no_scribe_until = time.monotonic() + BACKOFF_FIRST_S
+            asyncio.get_running_loop().call_later(BACKOFF_FIRST_S, self._changed)
+        else:
+            self._changed()
 
     def unload(self, model: str, reason: str) -> bool:
         """End the workers of a model; return whether there were any."""
@@ -240,7 +264,6 @@ class Pool:
             self._worker_gone(engine, worker)
         elif worker.state is WorkerState.READY and not worker.is_announced:
             worker.is_announced = True
-            engine.failures = 0
             engine.has_loaded = True
             engine.load_s = time.monotonic() - worker.spawned_at
             voices = worker.ready.get("voices", [])
@@ -299,6 +322,8 @@ class Pool:
 
     def _end_idle(self, now: float) -> None:
         for engine in self.engines.values():
+            if any(now - worker.spawned_at > BROKEN_WINDOW_S for worker in engine.workers):
+                engine.failures = 0  # it has worked for a while: the next fault begins anew
             keep_s = self.limits.keep_alive_s if engine.keep_alive_s is None else engine.keep_alive_s
             if engine.spec.is_lean or keep_s < 0:
                 continue

@@ -128,8 +128,8 @@ def test_a_refused_stop(run: Run, daemon: StandIn) -> None:
 
 
 def test_run_hands_its_settings_on() -> None:
-    from voiced.cli.run import PARTS, overrides_of
     from voiced.cli.parser import command_parser
+    from voiced.cli.run import PARTS, overrides_of
 
     parser = command_parser("run", PARTS["run"])
     words = ["--device", "CPU", "--set", "keep_alive_s = 60", "--set", "speech.model=espeak", "--foreground"]

@@ -11,7 +11,7 @@ from tests.daemon.workers.tiny import DEAF, ECHO, tiny_child
 from voiced.workers import pool as pool_module
 from voiced.workers.pool import BROKEN_DEATHS, Pool, PoolLimits
 from voiced.workers.process import WorkerLost, WorkerProcess
-from voiced_ipc.errors import EngineLoadFailed, UnknownModel
+from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
 
 LIMIT_S = 15.0
 DIES = "ready()\nfor fields in serve():\n    os._exit(7)"
@@ -270,7 +270,8 @@ def test_stop_ends_everybody_also_who_does_not_listen(
     async def play(stage: Stage) -> None:
         pids.append((await stage.worker()).pid)
         await stage.pool.stop()
-        stage.pool.load("tone")
+        with pytest.raises(ShuttingDown):
+            stage.pool.load("tone")
         stage.pool.load_scribe()
         assert stage.pool.children() == []
         assert stage.kinds() == ["loaded", "unloaded"]

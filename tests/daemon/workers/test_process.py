@@ -1,6 +1,8 @@
 """One child: its tasks, its last words, its ends. The children are real."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -91,11 +93,13 @@ def test_tasks_side_by_side_take_slots() -> None:
         await turns()
         assert worker.running == 2
         assert not is_free(worker)
+        os.kill(worker.pid, signal.SIGSTOP)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # The slots stay taken until the child says that it has stopped.
         assert worker.running == 2
+        os.kill(worker.pid, signal.SIGCONT)
         await worker.until(lambda: worker.running == 0)
         assert is_free(worker)
 
