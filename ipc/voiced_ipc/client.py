@@ -6,7 +6,6 @@ when first needed. Every call has a limit in time, and a missing daemon is an er
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -16,9 +15,9 @@ import zmq
 
 from voiced_ipc import codec
 from voiced_ipc import messages as m
+from voiced_ipc.connection import LINGER_MS, Connection, ConnectionLost, probe
 from voiced_ipc.endpoint import CONTROL, EVENTS, SPEECH, Endpoint, find_endpoint
 from voiced_ipc.errors import (
-    DaemonUnavailable,
     InvalidRequest,
     ProtocolError,
     RequestRejected,
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 _Reply = TypeVar("_Reply", bound=m.Reply)
 
 DEFAULT_TIMEOUT_S = 10.0
-_LINGER_MS = 100
-"""A cancel sent just before the end still goes out; a dead daemon holds nobody up for long."""
+_ATTEMPTS = 3
+"""Times that a request is sent when the connection is lost and the daemon lives, or lives again."""
 
 
 class Client:
@@ -56,6 +55,7 @@ class Client:
         self._timeout_s = timeout_s
         self._context = zmq.Context()
         self._context.set(zmq.BLOCKY, 0)
+        self._connections: dict[str, Connection] = {}
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         # Requests that somebody still reads, with what came for them meanwhile; the rest is dropped.
         self._open: dict[str, list[tuple[m.Reply, bytes]]] = {}
@@ -70,7 +70,8 @@ class Client:
 
     def close(self) -> None:
         """Close all sockets; running streams end."""
-        self._context.destroy(linger=_LINGER_MS)
+        self._context.destroy(linger=LINGER_MS)
+        self._connections.clear()
         self._sockets.clear()
 
     # -- speech ---------------------------------------------------------------------------------------
@@ -85,8 +86,8 @@ class Client:
         """
         payload = _text_payload(text)
         request = m.Synthesize(request_id=new_id(), output=m.Output.STREAM, **options)
-        socket_ = self._send(request, payload)
-        return SpeechStream(self, request, socket_, timeout_s or self._timeout_s)
+        connection = self._send(request, payload)
+        return SpeechStream(self, request, connection, timeout_s or self._timeout_s)
 
     def synthesize(self, text: str, **options: Any) -> tuple[bytes, m.Accepted]:
         """Return the whole audio of `text` as PCM s16le, and what was accepted."""
@@ -226,100 +227,80 @@ class Client:
     # -- the wire -------------------------------------------------------------------------------------
 
     def _ask(self, request: m.Request, kind: type[_Reply], payload: bytes | None = None) -> _Reply:
-        socket_ = self._send(request, payload)
+        """Every request but a stream may be repeated: the daemon knows it by its id, or it changes nothing twice."""
+        connection = self._send(request, payload)
         try:
-            reply, _ = self.receive(socket_, request.request_id, self._timeout_s)
+            for attempt in range(_ATTEMPTS):
+                try:
+                    reply, _ = self.receive(connection, request.request_id, self._timeout_s)
+                    break
+                except ConnectionLost:
+                    probe(connection.path)
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    self.transmit(connection, request, payload)
         finally:
             self.forget(request.request_id)
         if isinstance(reply, kind):
             return reply
         raise ProtocolError(f"the daemon answered {type(reply).__name__} to {type(request).__name__}")
 
-    def _send(self, request: m.Request, payload: bytes | None = None) -> "zmq.Socket[bytes]":
+    def _send(self, request: m.Request, payload: bytes | None = None) -> Connection:
         path = self._endpoint.socket(SPEECH if request.on_speech else CONTROL)
-        socket_ = self._socket(path, zmq.DEALER)
+        connection = self._connections.get(path)
+        if connection is None:
+            connection = self._connections[path] = Connection(self._context, path, self._timeout_s)
+        elif not self._open:
+            connection.forget_losses()
         self._open[request.request_id] = []
-        self.transmit(socket_, request, payload)
-        return socket_
+        self.transmit(connection, request, payload)
+        return connection
 
-    def transmit(
-        self, socket_: "zmq.Socket[bytes]", request: m.Request, payload: bytes | None = None
-    ) -> None:
+    def transmit(self, connection: Connection, request: m.Request, payload: bytes | None = None) -> None:
         """Send one request without waiting for an answer (the credit and the cancel of a stream)."""
-        try:
-            socket_.send_multipart(codec.encode(request, payload))
-        except zmq.Again:
-            raise RequestTimeout("the daemon does not take requests: is it overloaded?") from None
+        connection.send(codec.encode(request, payload))
 
-    def receive(
-        self, socket_: "zmq.Socket[bytes]", request_id: str, timeout_s: float
-    ) -> tuple[m.Reply, bytes]:
+    def receive(self, connection: Connection, request_id: str, timeout_s: float) -> tuple[m.Reply, bytes]:
         """Return the next reply to `request_id`; replies to others wait for their own reader.
 
         Raises:
-            VoicedError: What the daemon answered, or RequestTimeout.
+            VoicedError: What the daemon answered, RequestTimeout, or ConnectionLost.
         """
-        reply, payload = self._next_reply(socket_, request_id, timeout_s)
+        reply, payload = self._next_reply(connection, request_id, timeout_s)
         if isinstance(reply, m.ErrorReply):
             raise error_for(reply.code, reply.message)
         return reply, payload
 
-    def _next_reply(
-        self, socket_: "zmq.Socket[bytes]", request_id: str, timeout_s: float
-    ) -> tuple[m.Reply, bytes]:
+    def _next_reply(self, connection: Connection, request_id: str, timeout_s: float) -> tuple[m.Reply, bytes]:
         waiting = self._open.get(request_id)
         if waiting:
             return waiting.pop(0)
         end = time.monotonic() + timeout_s
-        while True:
-            left_ms = int((end - time.monotonic()) * 1000)
-            if left_ms < 0 or not socket_.poll(left_ms):
-                raise RequestTimeout(
-                    f"no answer from the daemon within {timeout_s:g} s; `voiced status` tells whether it lives"
-                )
-            reply, payload = codec.decode_reply(socket_.recv_multipart())
+        while (frames := connection.receive(end - time.monotonic())) is not None:
+            reply, payload = codec.decode_reply(frames)
             if reply.request_id in (request_id, ""):
                 return reply, payload
             if reply.request_id in self._open:
                 self._open[reply.request_id].append((reply, payload))
+        raise RequestTimeout(
+            f"no answer from the daemon within {timeout_s:g} s; `voiced status` tells whether it lives"
+        )
 
     def forget(self, request_id: str) -> None:
         """Drop what still waits for a request that nobody reads any more."""
         self._open.pop(request_id, None)
 
     def _socket(self, path: str, kind: int) -> "zmq.Socket[bytes]":
+        """A socket for events; those for requests are `Connection`s."""
         found = self._sockets.get(path)
         if found is not None:
             return found
-        _probe(path)
+        probe(path)
         made: zmq.Socket[bytes] = self._context.socket(kind)
-        made.linger = _LINGER_MS
-        made.sndtimeo = int(self._timeout_s * 1000)
+        made.linger = LINGER_MS
         made.connect(f"ipc://{path}")
         self._sockets[path] = made
         return made
-
-
-def _probe(path: str) -> None:
-    """A plain connect says at once what ZeroMQ's never would: whether somebody listens."""
-    probe = socket.socket(socket.AF_UNIX)
-    probe.settimeout(1.0)
-    try:
-        probe.connect(path)
-    except FileNotFoundError:
-        raise DaemonUnavailable(f"no daemon runs (nothing at {path}): start it with `voiced run`") from None
-    except ConnectionRefusedError:
-        raise DaemonUnavailable(
-            f"no daemon runs (a dead socket lies at {path}): start it with `voiced run`"
-        ) from None
-    except PermissionError:
-        raise DaemonUnavailable(f"{path} belongs to another user") from None
-    except BlockingIOError:
-        pass  # the backlog is full: it lives and is busy
-    except OSError as error:
-        raise DaemonUnavailable(f"{path} cannot be reached: {error}") from None
-    finally:
-        probe.close()
 
 
 def _copy(source: "Path", target: "Path") -> None:

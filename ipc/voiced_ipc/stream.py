@@ -5,11 +5,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from voiced_ipc import messages as m
+from voiced_ipc.connection import Connection
 from voiced_ipc.errors import ProtocolError, RequestTimeout, VoicedError
 
 if TYPE_CHECKING:
-    import zmq
-
     from voiced_ipc.client import Client
 
 
@@ -22,11 +21,11 @@ class SpeechStream:
     """
 
     def __init__(
-        self, client: "Client", request: m.Synthesize, socket: "zmq.Socket[bytes]", timeout_s: float
+        self, client: "Client", request: m.Synthesize, connection: Connection, timeout_s: float
     ) -> None:
         self._client = client
         self._request = request
-        self._socket = socket
+        self._connection = connection
         self._timeout_s = timeout_s
         self._accepted: m.Accepted | None = None
         self._done: m.Done | None = None
@@ -81,11 +80,11 @@ class SpeechStream:
             return
         self._end()
         cancel = m.Cancel(request_id=m.new_id(), job_id=self._request.request_id)
-        self._client.transmit(self._socket, cancel)
+        self._client.transmit(self._connection, cancel)
 
     def _receive(self) -> tuple[m.Reply, bytes]:
         try:
-            return self._client.receive(self._socket, self._request.request_id, self._timeout_s)
+            return self._client.receive(self._connection, self._request.request_id, self._timeout_s)
         except RequestTimeout:
             self.cancel()
             raise
@@ -102,7 +101,7 @@ class SpeechStream:
         if self._read_bytes * 2 >= self._request.credit_bytes:
             job_id = self._request.request_id
             self._client.transmit(
-                self._socket,
+                self._connection,
                 m.Credit(request_id=m.new_id(), job_id=job_id, credit_bytes=self._read_bytes),
             )
             self._read_bytes = 0

@@ -88,7 +88,7 @@ def test_install_on_demand_and_with_the_tray(linux: Host, notes: Notes) -> None:
         "enable voiced.socket voiced-tray.service",
         "restart voiced.socket",
     ]
-    assert 'ExecStart="/bin/true" tray\n' in own(linux, "voiced-tray.service").read_text()
+    assert 'ExecStart="/bin/true" tray --wait\n' in own(linux, "voiced-tray.service").read_text()
     wants = own(linux, "sockets.target.wants")
     wants.mkdir()
     (wants / "voiced.socket").symlink_to(own(linux, "voiced.socket"))

@@ -290,7 +290,7 @@ class TestLife:
             Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] for one in children_of(pid)
         ]
         assert "Z" not in states
-        assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == descriptors
+        wait_for(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) == descriptors)
 
     @needs_proc
     @pytest.mark.parametrize("how", ["end", "close"])

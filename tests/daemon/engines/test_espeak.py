@@ -4,6 +4,7 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,12 @@ TEXTS = {
 def apart(work: Callable[[], None]) -> None:
     """Do the work in a fresh process; what it asserts counts."""
     process = multiprocessing.get_context("spawn").Process(target=work)
-    process.start()
+    # The process finds this file by the path that it inherits, wherever the tests were started.
+    sys.path.append(str(Path(__file__).parents[3]))
+    try:
+        process.start()
+    finally:
+        sys.path.pop()
     process.join(60)
     assert process.exitcode == 0
 

@@ -1,0 +1,102 @@
+"""One socket to the daemon that notices when the daemon goes: ZeroMQ by itself would wait for ever."""
+
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import zmq
+
+from voiced_ipc.errors import DaemonUnavailable, RequestTimeout
+
+if TYPE_CHECKING:
+    Context = zmq.Context[zmq.Socket[bytes]]
+
+LINGER_MS = 100
+"""A cancel sent just before the end still goes out; a dead daemon holds nobody up for long."""
+
+
+class ConnectionLost(DaemonUnavailable):
+    """The daemon, or the connection to it, ended while an answer was awaited; the answer will not come."""
+
+
+class Connection:
+    """A DEALER to one of the daemon's sockets.
+
+    Args:
+        context: ZeroMQ's.
+        path: Of the daemon's socket.
+        timeout_s: Greatest wait for room to send.
+
+    Raises:
+        DaemonUnavailable: If nobody listens.
+    """
+
+    def __init__(self, context: "Context", path: str, timeout_s: float) -> None:
+        probe(path)
+        self.path = path
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.linger = LINGER_MS
+        self._socket.sndtimeo = int(timeout_s * 1000)
+        monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        assert isinstance(monitor, zmq.Socket)
+        self._monitor: zmq.Socket[bytes] = monitor
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._socket.connect(f"ipc://{path}")
+
+    def forget_losses(self) -> None:
+        """What was lost before now concerns nobody who asks from now on."""
+        while self._monitor.poll(0):
+            self._monitor.recv_multipart()
+
+    def send(self, frames: Sequence[bytes | memoryview]) -> None:
+        """Send a message.
+
+        Raises:
+            RequestTimeout: If the daemon takes nothing for too long.
+        """
+        try:
+            self._socket.send_multipart(frames)
+        except zmq.Again:
+            raise RequestTimeout("the daemon does not take requests: is it overloaded?") from None
+
+    def receive(self, timeout_s: float) -> list[bytes] | None:
+        """Return the next message; None = none came in time.
+
+        Raises:
+            ConnectionLost: If the daemon went, and nothing that it said before is left.
+        """
+        ready = dict(self._poller.poll(max(0, int(timeout_s * 1000))))
+        if self._socket in ready:
+            return self._socket.recv_multipart()
+        if self._monitor in ready:
+            self.forget_losses()
+            raise ConnectionLost("the daemon ended, or dropped the connection, before it answered; ask again")
+        return None
+
+
+def probe(path: str) -> None:
+    """A plain connect says at once what ZeroMQ's never would: whether somebody listens.
+
+    Raises:
+        DaemonUnavailable: If nobody does, or somebody else's daemon.
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(1.0)
+    try:
+        sock.connect(path)
+    except FileNotFoundError:
+        raise DaemonUnavailable(f"no daemon runs (nothing at {path}): start it with `voiced run`") from None
+    except ConnectionRefusedError:
+        raise DaemonUnavailable(
+            f"no daemon runs (a dead socket lies at {path}): start it with `voiced run`"
+        ) from None
+    except PermissionError:
+        raise DaemonUnavailable(f"{path} belongs to another user") from None
+    except BlockingIOError:
+        pass  # the backlog is full: it lives and is busy
+    except OSError as error:
+        raise DaemonUnavailable(f"{path} cannot be reached: {error}") from None
+    finally:
+        sock.close()
