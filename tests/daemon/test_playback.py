@@ -61,6 +61,7 @@ def test_every_player_is_told_the_rate_and_what_comes(players: Players, program:
         "echo 'Connection refused' >&2; exit 1",  # at once
         "/bin/cat > $0.heard; echo 'Connection refused' >&2; exit 1",  # when it has everything
         "/usr/bin/head -c 3000 > $0.heard; echo 'Connection refused' >&2; exit 1",  # on the way
+        "/bin/cat > $0.heard; echo 'no such device' >&2",  # and calls that a success, as ffplay does
     ],
 )
 def test_a_player_that_cannot_is_replaced_and_nothing_is_lost(players: Players, fails: str) -> None:
