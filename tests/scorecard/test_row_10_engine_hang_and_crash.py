@@ -180,7 +180,7 @@ def test_a_worker_that_the_system_kills_is_replaced_in_the_middle_of_its_work(ca
 
 def kill_workers(card: Card, daemon: DaemonProcess) -> float:
     """Kill the tone worker amid some jobs, whose audio must not show it; return the slowest replacement."""
-    text = " ".join(f"Tone {i} of many, which takes a moment. [[slow:0.05]]" for i in range(8))
+    text = " ".join(f"Tone {i} of many, which takes a moment. [[slow:0.05]]" for i in range(4))
     worst_s = 0.0
     with daemon.client(timeout_s=20.0) as client:
         expected, _ = client.synthesize(text, model="tone", seed=SEED)

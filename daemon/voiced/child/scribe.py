@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_BROKEN = 3
+"""Exit code of a scribe that met a fault of its own."""
+
 PROGRESS_INTERVAL_S = 0.25
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -196,17 +199,20 @@ class Scribe:
         except _OutOfTime:
             message = f"It took more than {self._limits.cpu_s:g} s of computing; cut the document into parts."
             self._fail(task, DocumentRefused(message))
+            raise _Gone from None  # it was cut off anywhere, perhaps within an import: a fresh scribe goes on
         except MemoryError:
             mib = self._limits.memory_bytes >> 20
             message = f"It needs more than the {mib} MiB of memory allowed; cut the document into parts."
             self._fail(task, DocumentRefused(message))
+            raise _Gone from None
         except OSError as error:
             self._fail(task, _storage_error(error))
         except _Gone:
             raise
         except Exception:
-            logger.exception("task %s failed", task)
-            self._fail(task, InternalError("The scribe failed; the log of voiced says where."))
+            # What broke may stay broken in this process: the daemon tries the task on a fresh one.
+            logger.exception("task %s failed, the scribe ends", task)
+            raise SystemExit(_BROKEN) from None
 
     def _fail(self, task: object, error: VoicedError) -> None:
         code: ErrorCode = error.code
@@ -303,7 +309,10 @@ class Scribe:
 
 
 def _convert(fields: Fields, kind: type[_Task]) -> _Task:
-    return msgspec.convert(fields, kind)
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise InternalError(f"The scribe was asked in a wrong way ({error}); restart voiced.") from error
 
 
 def _decode(payload: bytes, *, is_cleaned: bool) -> str:

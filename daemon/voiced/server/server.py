@@ -15,9 +15,15 @@ from voiced.server.channel import Channel, Frames
 from voiced.server.sockets import Sockets
 from voiced_ipc import codec
 from voiced_ipc import messages as m
-from voiced_ipc.errors import InternalError, JobCancelled, NotServed, VoicedError
+from voiced_ipc.errors import InternalError, JobCancelled, NotServed, QueueFull, VoicedError
 
 logger = logging.getLogger(__name__)
+
+_MAX_TASKS = 1024
+"""Requests that wait at once; those that are answered without waiting do not count."""
+_RETRY_S = 0.05
+_REPLY_ATTEMPTS = 100
+"""Five seconds: longer than a client that lives lets its queue lie."""
 
 
 class SocketPeer:
@@ -63,6 +69,8 @@ class Server:
         self._desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
         self._sequence = 0
+        self._unsent = 0
+        """Replies that wait for a slow peer."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to answer."""
@@ -101,8 +109,10 @@ class Server:
         except Exception:
             logger.exception("a request failed")
             reply = _fault(codec.request_id_of(frames.parts))
+        if reply is None and len(self._tasks) >= _MAX_TASKS:
+            reply = _error_reply(request.request_id, QueueFull("too many requests at once; ask again"))
         if reply is not None:
-            peer.send(reply)
+            self._reply(peer, reply)
             return
         # A task costs as much as the whole of a quick answer: only for those who have to wait.
         task = asyncio.get_running_loop().create_task(self._serve(request, payload, peer))
@@ -127,7 +137,18 @@ class Server:
             logger.exception("%s failed", m.tag_of(type(request)))
             reply = _fault(request.request_id)
         if reply is not None:
-            peer.send(reply)
+            self._reply(peer, reply)
+
+    def _reply(self, peer: SocketPeer, reply: m.Reply, attempts: int = _REPLY_ATTEMPTS) -> None:
+        """Send a reply; to a peer that is slow to read again and again for a while, to one that never reads no more."""
+        if peer.send(reply) is not Sent.FULL or not attempts or self._unsent >= _MAX_TASKS:
+            return
+        self._unsent += 1
+        asyncio.get_running_loop().call_later(_RETRY_S, self._reply_again, peer, reply, attempts - 1)
+
+    def _reply_again(self, peer: SocketPeer, reply: m.Reply, attempts: int) -> None:
+        self._unsent -= 1
+        self._reply(peer, reply, attempts)
 
 
 def _fault(request_id: str) -> m.ErrorReply:

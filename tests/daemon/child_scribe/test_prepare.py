@@ -93,8 +93,8 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         answer, _ = scribe.ask("prepare", task=7, source=str(source))
         assert answer["code"] == "document-refused"
         assert "96 MiB" in str(answer["message"])
-        good, _ = scribe.ask("prepare", b"Text.", task=5)
-        assert good["type"] == "prepared"
+        # What was cut off anywhere may be broken: the pool starts a fresh one.
+        assert scribe.process.wait(10) == 0
 
 
 def test_computing_time_is_bounded() -> None:
@@ -102,5 +102,5 @@ def test_computing_time_is_bounded() -> None:
         answer, _ = scribe.ask("prepare", b"a. " * 2_000_000, task=7, max_chars=1)
         assert answer["code"] == "document-refused"
         assert "0.1 s" in str(answer["message"])
-        good, _ = scribe.ask("prepare", b"Text.", task=5)
-        assert good["type"] == "prepared"
+        # What was cut off anywhere may be broken: the pool starts a fresh one.
+        assert scribe.process.wait(10) == 0
