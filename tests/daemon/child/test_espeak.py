@@ -279,18 +279,21 @@ class TestLife:
     @needs_proc
     def test_spares_are_bounded_and_nothing_stays(self, child: Child) -> None:
         pid = child.process.pid
-        descriptors = None
+
+        def descriptors() -> int:
+            return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+        without_spares = descriptors()
         for task in range(30):
             child.speak(task, "hello", voice=("en-us", "de")[task % 2])
-            if task == 10:
+            if task in (10, 29):
                 wait_for(lambda: len(children_of(pid)) == 2)
-                descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-        wait_for(lambda: len(children_of(pid)) == 2)
+                # Two spares, each with a pipe to ask it and one to hear it.
+                wait_for(lambda: descriptors() == without_spares + 4)
         states = [
             Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] for one in children_of(pid)
         ]
         assert "Z" not in states
-        wait_for(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) == descriptors)
 
     @needs_proc
     @pytest.mark.parametrize("how", ["end", "close"])
