@@ -33,8 +33,8 @@ ESPEAK = ModelSpec(
     licence="GPL-3.0-or-later",
     sample_rate_hz=22050,
     is_lean=True,
-    # Measured (tests.bench): a fork for each sentence costs a fifth of the synthesis, for 16 next to nothing.
-    file_batch=16,
+    # Measured (tests.bench): a fork for each sentence costs a fifth of the synthesis, for 32 next to nothing.
+    file_batch=32,
     stream_batch=8,
     about="espeak-ng, the embedded voice: over a hundred languages, nothing to download",
 )

@@ -215,6 +215,14 @@ class TestSpeak:
         assert (end["type"], end["code"]) == ("failed", "unknown-language")
 
 
+def stat_of(pid: int) -> str:
+    """The state of a process; empty = it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
 class TestLife:
     def test_ping_while_speaking(self, child: Child) -> None:
         child.ask(1, LONG, is_stream=False)
@@ -283,17 +291,16 @@ class TestLife:
         def descriptors() -> int:
             return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
+        def is_at_rest() -> bool:
+            """Two spares live, each with a pipe to ask it and one to hear it; no dead fork waits to be reaped."""
+            states = [stat_of(one) for one in children_of(pid)]
+            return len(states) == 2 and "Z" not in states and descriptors() == without_spares + 4
+
         without_spares = descriptors()
         for task in range(30):
             child.speak(task, "hello", voice=("en-us", "de")[task % 2])
             if task in (10, 29):
-                wait_for(lambda: len(children_of(pid)) == 2)
-                # Two spares, each with a pipe to ask it and one to hear it.
-                wait_for(lambda: descriptors() == without_spares + 4)
-        states = [
-            Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] for one in children_of(pid)
-        ]
-        assert "Z" not in states
+                wait_for(is_at_rest)
 
     @needs_proc
     @pytest.mark.parametrize("how", ["end", "close"])
