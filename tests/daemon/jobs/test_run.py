@@ -12,28 +12,28 @@ RATE = 1000
 
 
 def test_batches_are_aligned_and_cover_the_plan() -> None:
-    run, _ = make_run(70, "espeak")
+    run, _ = make_run(140, "espeak")
     assert [run.next_batch(4) for _ in range(6)] == [
-        Batch(0, 16),
-        Batch(16, 32),
-        Batch(32, 48),
-        Batch(48, 64),
-        Batch(64, 70),
+        Batch(0, 32),
+        Batch(32, 64),
+        Batch(64, 96),
+        Batch(96, 128),
+        Batch(128, 140),
         None,
     ]
 
 
 def test_batches_are_aligned_after_an_odd_restart() -> None:
-    run, _ = make_run(70, "espeak", done=19)
+    run, _ = make_run(140, "espeak", done=35)
     assert [run.next_batch(8) for _ in range(4)] == [
-        Batch(19, 32),
-        Batch(32, 48),
-        Batch(48, 64),
-        Batch(64, 70),
+        Batch(35, 64),
+        Batch(64, 96),
+        Batch(96, 128),
+        Batch(128, 140),
     ]
 
 
-@pytest.mark.parametrize(("segments", "size"), [(1, 1), (7, 1), (8, 2), (63, 15), (64, 16), (5000, 16)])
+@pytest.mark.parametrize(("segments", "size"), [(1, 1), (7, 1), (8, 2), (63, 15), (128, 32), (5000, 32)])
 def test_a_short_file_is_divided_among_the_cores_too(segments: int, size: int) -> None:
     assert batch_size_of(make_plan(segments), ESPEAK, is_durable=True) == size
     assert batch_size_of(make_plan(segments), TONE, is_durable=True) == 1
