@@ -26,6 +26,8 @@ from voiced_ipc.messages import new_id
 
 _logger = logging.getLogger(__name__)
 
+ERROR_SUFFIX = ".error.txt"
+"""Of the note that tells why a text was refused, beside it."""
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -155,7 +157,7 @@ def write_note(beside: Path, whereabouts: str, relative: Path, message: str) -> 
         f"Why, and what to do: {message}\n\n"
         f"{whereabouts} Put it into the drop folder again when it is mended.\n"
     ).encode("utf-8", "backslashreplace")
-    wished = Path(shorten(beside.name, ".error.txt"))
+    wished = Path(shorten(beside.name, ERROR_SUFFIX))
     if _holds(beside.parent / wished, text):
         return beside.parent / wished
     fresh = beside.parent / f".voiced-{new_id()}.tmp"

@@ -67,10 +67,6 @@ class DurableJobs:
 
     # -- new jobs -------------------------------------------------------------------------------------
 
-    async def find(self, job_id: str) -> Job | None:
-        """Return a job as the store knows it."""
-        return await self._store.find(job_id)
-
     async def again(self, request: m.Synthesize, payload: bytes) -> Job | None:
         """Return the job that the same request made before; None if there is none.
 

@@ -9,11 +9,9 @@ import itertools
 import os
 from pathlib import Path
 
-from voiced.drop.claim import Claim, discard_claim, refuse
+from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse
 from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
 from voiced.jobs.job import Job
-
-ERROR_SUFFIX = ".error.txt"
 
 
 def choose_path(job: Job) -> Path:

@@ -85,7 +85,6 @@ class Run:
         self._spoken: dict[int, Spoken] = {}
         self._work_began: float | None = None
         self._progress = job.progress
-        self._marked = first
 
     @property
     def is_durable(self) -> bool:

@@ -81,7 +81,6 @@ class Pool:
         self.engines = {model: Engine(spec) for model, spec in CATALOGUE.items()}
         self.turns = 0
         """Rounds of the supervisor so far: tells the watchdog that it lives."""
-        self.device = "cpu"
         self._on_change = on_change
         self._on_event = on_event
         self._scribes: list[WorkerProcess] = []

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from enum import Enum
@@ -327,8 +326,3 @@ def _describe(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
-
-
-def python_command(*arguments: str) -> list[str]:
-    """Return the command of a child written in Python: this interpreter."""
-    return [sys.executable, *arguments]
