@@ -13,3 +13,7 @@ class AlreadyRunning(VoicedError):
 
 class UnsafeFolder(VoicedError):
     """A folder that others can change must not hold sockets or texts."""
+
+
+class LibraryError(VoicedError):
+    """A model or an engine family could not be installed, imported or removed; nothing is half done."""

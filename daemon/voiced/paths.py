@@ -51,6 +51,31 @@ class Paths(NamedTuple):
         return self.state / "voiced.log"
 
     @property
+    def models(self) -> Path:
+        """The model library: a folder for each model."""
+        return self.data / "models"
+
+    @property
+    def overlays(self) -> Path:
+        """Packages of engine families: a folder for each."""
+        return self.data / "engines"
+
+    @property
+    def voices(self) -> Path:
+        """Voices that were added: a folder for each."""
+        return self.data / "voices"
+
+    @property
+    def prompts(self) -> Path:
+        """The prompt cache."""
+        return self.cache / "prompts"
+
+    @property
+    def weights(self) -> Path:
+        """The weight cache: what loading had to compute."""
+        return self.cache / "weights"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the one running daemon; holds its pid."""
         return self.state / "voiced.lock"

@@ -263,7 +263,14 @@ class Scheduler:
         for index in range(batch.first, batch.end):
             segment = run.plan.segments[index]
             text = run.text.read(segment) if segment.spoken is None else segment.spoken
-            segments.append({"index": index, "text": text.strip(), "language": segment.language})
+            segments.append(
+                {
+                    "index": index,
+                    "text": text.strip(),
+                    "language": segment.language,
+                    "seed": self._seed(run, index),
+                }
+            )
         return {
             "type": "speak",
             "voice": speech.voice,
@@ -271,10 +278,14 @@ class Scheduler:
             "speed": speech.speed,
             "pitch": speech.pitch,
             "volume": speech.volume,
-            "seed": segment_seed(speech.seed, batch.first),
             "is_stream": not run.is_durable,
             "segments": segments,
         }
+
+    def _seed(self, run: Run, index: int) -> int:
+        """A described voice is what its seed makes of the words: one seed for the job, or it would be many people."""
+        seed = run.job.order.speech.seed
+        return seed if run.spec.identity == "description" else segment_seed(seed, index)
 
     def _count_failure(self, run: Run, batch: Batch, failure: VoicedError) -> None:
         run.attempts[batch] += 1

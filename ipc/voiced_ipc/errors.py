@@ -14,15 +14,18 @@
     |  |- InvalidRequest             a field has a value that cannot be served
     |  |- IdReused                   the same request id with other content
     |  |- UnknownModel
+    |  |- ModelMissing               known, and its files are not here: pull or import it
     |  |- UnknownVoice
     |  |- UnknownLanguage
     |  |- DocumentRefused            the text or document cannot be read
+    |  |- ReferenceRefused           the recording cannot become a voice
     |  |- DeviceUnavailable          the device asked for is not there
     |  |- QueueFull                  try again later: nothing was accepted
     |  |- JobNotFound
     |  `- ShuttingDown               the daemon is stopping
     |- SynthesisFailed
     |  |- EngineLoadFailed
+    |  |  `- ModelDamaged            its files are not those that were installed
     |  |- EngineCrashed              three attempts on fresh workers failed
     |  `- DeviceOutOfMemory
     |- StorageFailed                 disk full, read-only, input/output error
@@ -52,15 +55,18 @@ class ErrorCode(Enum):
     INVALID_REQUEST = "invalid-request"
     ID_REUSED = "id-reused"
     UNKNOWN_MODEL = "unknown-model"
+    MODEL_MISSING = "model-missing"
     UNKNOWN_VOICE = "unknown-voice"
     UNKNOWN_LANGUAGE = "unknown-language"
     DOCUMENT_REFUSED = "document-refused"
+    REFERENCE_REFUSED = "reference-refused"
     DEVICE_UNAVAILABLE = "device-unavailable"
     QUEUE_FULL = "queue-full"
     JOB_NOT_FOUND = "job-not-found"
     SHUTTING_DOWN = "shutting-down"
     SYNTHESIS_FAILED = "synthesis-failed"
     ENGINE_LOAD_FAILED = "engine-load-failed"
+    MODEL_DAMAGED = "model-damaged"
     ENGINE_CRASHED = "engine-crashed"
     DEVICE_OUT_OF_MEMORY = "device-out-of-memory"
     STORAGE_FAILED = "storage-failed"
@@ -145,6 +151,12 @@ class UnknownModel(RequestRejected):
     code = ErrorCode.UNKNOWN_MODEL
 
 
+class ModelMissing(RequestRejected):
+    """The model is known and its files are not here; the message says how to get them."""
+
+    code = ErrorCode.MODEL_MISSING
+
+
 class UnknownVoice(RequestRejected):
     """The model has no such voice."""
 
@@ -161,6 +173,12 @@ class DocumentRefused(RequestRejected):
     """The text or document cannot be read; the message says why."""
 
     code = ErrorCode.DOCUMENT_REFUSED
+
+
+class ReferenceRefused(RequestRejected):
+    """The recording cannot become a voice; the message says what would do."""
+
+    code = ErrorCode.REFERENCE_REFUSED
 
 
 class DeviceUnavailable(RequestRejected):
@@ -197,6 +215,12 @@ class EngineLoadFailed(SynthesisFailed):
     """The model could not be loaded."""
 
     code = ErrorCode.ENGINE_LOAD_FAILED
+
+
+class ModelDamaged(EngineLoadFailed):
+    """The model's files are not those that were installed; the message says how to mend it."""
+
+    code = ErrorCode.MODEL_DAMAGED
 
 
 class EngineCrashed(SynthesisFailed):

@@ -91,6 +91,8 @@ class Health(Enum):
 class ModelState(Enum):
     """Where a model stands."""
 
+    MISSING = "missing"
+    """Known, and its files are not here."""
     AVAILABLE = "available"
     LOADING = "loading"
     LOADED = "loaded"
@@ -157,6 +159,13 @@ class VoiceInfo(Struct, frozen=True, kw_only=True):
     """BCP 47 tag of its first language."""
     languages: list[str] = []
     gender: str = ""
+    kind: str = "speaker"
+    """`speaker`: the model's own; `prompt`: added from a recording; `description`: added from words."""
+    references: int = 0
+    """Recordings that it was made of."""
+    reference_s: float = 0.0
+    """Their length together, in seconds."""
+    description: str = ""
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
@@ -171,7 +180,24 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     workers: int = 0
     rss_bytes: int = 0
     detail: str = ""
-    """Why it is broken, what it waits for."""
+    """Why it is broken, what it waits for; where all is well, what it is."""
+    family: str = ""
+    """The overlay that brings its engine; empty = the main environment."""
+    identity: str = "speaker"
+    """What makes its voices: `speaker`, `prompt` or `description`."""
+    is_noncommercial: bool = False
+    installed_bytes: int = 0
+    """Of its files on disk; 0 = none are here."""
+    needs_bytes: int = 0
+    """Memory that it takes loaded: estimated, or measured on this machine."""
+    device_bytes: int = 0
+    """Memory on a GPU that its workers hold."""
+    precision: str = ""
+    """Of what is loaded."""
+    load_fraction: float = 0.0
+    """How far a load is."""
+    unloads_in_s: float | None = None
+    """Seconds until it goes if nobody uses it; None = it does not go by itself, or is not loaded."""
 
 
 class GpuSample(Struct, frozen=True, kw_only=True):
@@ -256,8 +282,46 @@ class CacheStats(Struct, frozen=True, kw_only=True):
 
     enabled: bool = False
     size: int = 0
+    """Entries."""
     hits: int = 0
     misses: int = 0
+
+
+class CacheInfo(Struct, frozen=True, kw_only=True):
+    """A cache with its bounds."""
+
+    cache: str
+    """`prompts` or `weights`."""
+    path: str
+    entries: int
+    size_bytes: int
+    limit_bytes: int
+    hits: int
+    misses: int
+    """Since the start of the daemon."""
+    last_miss: str = ""
+    """Why the last miss was one."""
+
+
+class CacheEntry(Struct, frozen=True, kw_only=True):
+    """One entry of a cache."""
+
+    cache: str
+    key: str
+    model: str
+    """The model really loaded when it was made."""
+    voice: str
+    size_bytes: int
+    used: str
+    """When it was last used."""
+
+
+class VoiceReference(Struct, frozen=True, kw_only=True):
+    """A recording that the client put into the incoming folder."""
+
+    incoming: Name
+    transcript: Annotated[str, Meta(max_length=4000)] = ""
+    """What is said in it; engines that clone do it better where they know."""
 
 
 # -- requests -----------------------------------------------------------------------------------------
@@ -312,6 +376,8 @@ class Synthesize(Request, frozen=True, kw_only=True, tag="synthesize"):
     """None = derived from the request id."""
     lane: Lane | None = None
     """None = interactive for a stream, normal for a file."""
+    description: Annotated[str, Meta(max_length=1000)] = ""
+    """The voice in words, for models that make it from words; the manner of speaking for some others."""
     device: Name = ""
     """Device of this request only; empty = as decided."""
     keep_alive_s: KeepAlive | None = None
@@ -403,11 +469,16 @@ class ListVoices(SharedRequest, frozen=True, kw_only=True, tag="list-voices"):
 
 
 class AddVoice(ControlRequest, frozen=True, kw_only=True, tag="add-voice"):
-    """Make a voice from a reference recording in the incoming folder."""
+    """Make a voice of recordings in the incoming folder, or of a description."""
 
     voice: Name
-    incoming: Name
-    transcript: Annotated[str, Meta(max_length=4000)] = ""
+    references: Annotated[list[VoiceReference], Meta(max_length=16)] = []
+    """Several make one voice where the engine can blend."""
+    description: Annotated[str, Meta(max_length=1000)] = ""
+    language: Name = ""
+    """BCP 47 tag of what is said in them; empty = unknown."""
+    replace: bool = False
+    """Put it in the place of a voice of the same name."""
 
 
 class RemoveVoice(ControlRequest, frozen=True, kw_only=True, tag="remove-voice"):
@@ -448,10 +519,21 @@ class GetCacheStats(SharedRequest, frozen=True, kw_only=True, tag="get-cache-sta
     """Ask for the caches' statistics."""
 
 
-class ClearCache(ControlRequest, frozen=True, kw_only=True, tag="clear-cache"):
-    """Empty a cache."""
+class ListCache(SharedRequest, frozen=True, kw_only=True, tag="list-cache"):
+    """Ask for the entries of the caches, last used first, a page at a time."""
 
     cache: Name = ""
+    """Empty = all."""
+    after: Name = ""
+    """`next` of the page before; empty = from the first."""
+    limit: PageSize = 100
+
+
+class ClearCache(ControlRequest, frozen=True, kw_only=True, tag="clear-cache"):
+    """Empty a cache; what is needed again is made again."""
+
+    cache: Name = ""
+    """Empty = all."""
 
 
 class GetMetrics(SharedRequest, frozen=True, kw_only=True, tag="get-metrics"):
@@ -553,6 +635,42 @@ class Voices(Reply, frozen=True, kw_only=True, tag="voices"):
 
     voices: list[VoiceInfo]
     next: str = ""
+
+
+class VoiceReply(Reply, frozen=True, kw_only=True, tag="voice"):
+    """The voice stands."""
+
+    voice: VoiceInfo
+    notes: list[str] = []
+    """What would make it better."""
+
+
+class Caches(Reply, frozen=True, kw_only=True, tag="caches"):
+    """The caches."""
+
+    caches: list[CacheInfo]
+
+
+class CacheEntries(Reply, frozen=True, kw_only=True, tag="cache-entries"):
+    """A page of entries."""
+
+    entries: list[CacheEntry]
+    next: str = ""
+
+
+class MemoryEstimate(Reply, frozen=True, kw_only=True, tag="memory-estimate"):
+    """Whether a text of this length fits into memory."""
+
+    model: str
+    device: str
+    estimate_bytes: int
+    available_bytes: int
+    is_safe: bool
+    is_measured: bool
+    """From what this machine measured; else from the catalogue."""
+    recommendation: str
+    best_chars: int
+    """Greatest segment that is safe here."""
 
 
 class Models(Reply, frozen=True, kw_only=True, tag="models"):
@@ -662,12 +780,23 @@ class FileRefused(Event, frozen=True, kw_only=True, tag="file-refused"):
     message: str
 
 
+class ModelLoading(Event, frozen=True, kw_only=True, tag="model-loading"):
+    """A load goes on."""
+
+    model: str
+    device: str
+    fraction: float
+    what: str
+    """What was done last."""
+
+
 class ModelLoaded(Event, frozen=True, kw_only=True, tag="model-loaded"):
     """A model is ready."""
 
     model: str
     device: str
     load_s: float
+    precision: str = ""
 
 
 class ModelUnloaded(Event, frozen=True, kw_only=True, tag="model-unloaded"):
@@ -682,6 +811,14 @@ class WorkerReplaced(Event, frozen=True, kw_only=True, tag="worker-replaced"):
 
     model: str
     reason: str
+
+
+class LeakSuspected(Event, frozen=True, kw_only=True, tag="leak-suspected"):
+    """A model was unloaded and its memory did not come back."""
+
+    model: str
+    device: str
+    missing_bytes: int
 
 
 class DeviceSwitched(Event, frozen=True, kw_only=True, tag="device-switched"):

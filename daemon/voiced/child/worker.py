@@ -1,8 +1,9 @@
-"""The program of a worker that holds a model: `python -m voiced.child.worker --link-fd N --parent PID`.
+"""The program of a worker that holds a model: `python -P -m voiced.child.worker --link-fd N --parent PID`.
 
 The main thread loads the engine and speaks task after task. A second thread reads the link, so that a ping is
 answered and a cancel arrives while a segment is spoken; the link's end, or `end`, ends the process at once, whatever
-the engine is doing. Frames: `voiced.workers.link`. The only place that imports engines.
+the engine is doing. Frames: `voiced.workers.link`. The only place that imports engines. `--overlay FOLDER` puts an
+engine family's own packages first on the path, before anything of theirs is imported.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import importlib
 import logging
 import os
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +21,27 @@ import numpy as np
 
 from voiced.child.lifeline import bind_to_parent, rss_bytes
 from voiced.child.outlet import Outlet
-from voiced.engines.base import Engine, SegmentRequest
+from voiced.engines.base import Engine, LoadSettings, LoadStep, SegmentRequest
 from voiced.workers.link import ChildLink, Fields, LinkError
-from voiced_ipc.errors import EngineLoadFailed, SynthesisFailed, VoicedError
+from voiced_ipc.errors import EngineLoadFailed, RequestRejected, SynthesisFailed, VoicedError
 
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
 
 logger = logging.getLogger(__name__)
 
-ENGINES = {"tone": ("voiced.engines.tone", "ToneEngine")}
+ENGINES = {
+    "chatterbox": ("voiced.engines.chatterbox", "ChatterboxEngine"),
+    "kokoro": ("voiced.engines.kokoro", "KokoroEngine"),
+    "maya1": ("voiced.engines.maya1", "Maya1Engine"),
+    "maya1-gguf": ("voiced.engines.maya1_gguf", "Maya1GgufEngine"),
+    "openaudio": ("voiced.engines.openaudio", "OpenAudioEngine"),
+    "piper": ("voiced.engines.piper", "PiperEngine"),
+    "qwen3-mlx": ("voiced.engines.qwen3_mlx", "Qwen3MlxEngine"),
+    "qwen3-tts": ("voiced.engines.qwen3_tts", "Qwen3TtsEngine"),
+    "tone": ("voiced.engines.tone", "ToneEngine"),
+    "vits": ("voiced.engines.vits", "VitsEngine"),
+}
 """Engine name to module and class; imported when it is loaded."""
 
 EXIT_LOST_ENGINE = 3
@@ -117,10 +130,24 @@ def _request(fields: dict[str, Any], segment: dict[str, Any]) -> SegmentRequest:
         text=segment["text"],
         language=segment.get("language") or fields.get("language") or "",
         voice=fields.get("voice") or "",
-        seed=int(fields.get("seed") or 0),
+        seed=int(segment.get("seed") or 0),
         speed=float(fields.get("speed", 1.0)),
         pitch=float(fields.get("pitch", 1.0)),
         volume=float(fields.get("volume", 1.0)),
+        description=fields.get("description") or "",
+    )
+
+
+def _settings(fields: Fields) -> LoadSettings:
+    cache = str(fields.get("cache") or "")
+    return LoadSettings(
+        model=str(fields.get("model") or ""),
+        device=str(fields.get("device") or "cpu"),
+        precision=str(fields.get("precision") or "fp32"),
+        quantization=str(fields.get("quantization") or "none"),
+        is_compiled=bool(fields.get("is_compiled")),
+        threads=int(str(fields.get("threads") or 0)),
+        cache=Path(cache) if cache else None,
     )
 
 
@@ -154,7 +181,8 @@ class Worker:
         self._engine = self._load()
 
     def _load(self) -> Engine:
-        name = str(self._load_fields.get("engine", ""))
+        fields = self._load_fields
+        name = str(fields.get("engine", ""))
         if name not in ENGINES:
             raise EngineLoadFailed(
                 f"this version has no engine {name!r}: `voiced models` lists what there is"
@@ -162,15 +190,19 @@ class Worker:
         module, cls = ENGINES[name]
         try:
             engine: Engine = getattr(importlib.import_module(module), cls)()
+            folder = str(fields.get("folder") or "")
+            for step in engine.load(Path(folder) if folder else None, _settings(fields)):
+                self._tell(step)
         except ImportError as error:
-            raise EngineLoadFailed(f"{error}: `voiced engine install {name}` brings what it needs") from error
-        folder = str(self._load_fields.get("folder") or "")
-        engine.load(
-            Path(folder) if folder else None,
-            device=str(self._load_fields.get("device") or "cpu"),
-            precision=str(self._load_fields.get("precision") or "fp32"),
-        )
+            family = fields.get("family")
+            remedy = f"voiced engine install {family}" if family else "pip install 'voiced[models]'"
+            raise EngineLoadFailed(
+                f"{fields.get('model') or name} cannot be loaded: {error}; `{remedy}` brings what it needs"
+            ) from error
         return engine
+
+    def _tell(self, step: LoadStep) -> None:
+        self._mailbox.send({"type": "loading", "fraction": step.fraction, "what": step.what})
 
     def announce(self) -> None:
         """Tell the daemon what the engine can do."""
@@ -189,8 +221,13 @@ class Worker:
                 "type": "ready",
                 "sample_rate_hz": can.sample_rate_hz,
                 "slots": 1,
-                "languages": list(languages),
+                "languages": list(languages or can.languages),
                 "voices": voices,
+                "identities": list(can.identities),
+                "identity": dict(self._engine.identity),
+                "max_segment_chars": can.max_segment_chars,
+                "reference_s": list(can.reference_s),
+                "can_blend": can.can_blend,
                 "can_cancel": can.can_cancel,
                 "is_repeatable": can.is_repeatable,
                 "max_batch": can.max_batch,
@@ -209,8 +246,10 @@ class Worker:
             return {"type": "cancelled"}
         try:
             self._speak(task)
+        except RequestRejected as error:  # the engine looked and did nothing
+            return _failure(error)
         except VoicedError as error:
-            failure: Fields = {"type": "failed", "code": error.code.value, "message": error.message}
+            failure = _failure(error)
         except MemoryError:
             message = "there was not enough memory for a segment; close programs or choose a smaller model"
             failure = {"type": "failed", "code": "device-out-of-memory", "message": message}
@@ -267,13 +306,20 @@ class Worker:
             os._exit(EXIT_LOST_ENGINE)
 
 
+def _failure(error: VoicedError) -> Fields:
+    return {"type": "failed", "code": error.code.value, "message": error.message}
+
+
 def main() -> int:
     """Run the worker until the daemon goes, and return its exit code."""
     parser = argparse.ArgumentParser(prog="voiced.child.worker")
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--overlay", default="")
     options = parser.parse_args()
     bind_to_parent(options.parent)
+    if options.overlay:
+        sys.path.insert(0, options.overlay)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     link = ChildLink(options.link_fd)
     frame = link.receive()

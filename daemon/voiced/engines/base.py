@@ -5,9 +5,9 @@ stateless from segment to segment: the same request with the same seed gives the
 wherever the engine is repeatable. Only `voiced.child` imports engines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import threading
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
+
+SPEAKER, PROMPT, DESCRIPTION = "speaker", "prompt", "description"
+"""What makes a voice: a name in the model, a recording, or words."""
 
 
 class EngineVoice(NamedTuple):
@@ -31,7 +34,11 @@ class Capabilities(NamedTuple):
     """What an engine can do, as data."""
 
     sample_rate_hz: int
-    voices: tuple[EngineVoice, ...]
+    voices: tuple[EngineVoice, ...] = ()
+    languages: tuple[str, ...] = ()
+    """BCP 47 tags that it speaks with a voice from a recording or from words; of its own voices: see there."""
+    identities: tuple[str, ...] = (SPEAKER,)
+    """Which of `speaker`, `prompt` and `description` make a voice here."""
     is_repeatable: bool = True
     """The same request gives the same samples on the same class of device."""
     can_cancel: bool = False
@@ -40,6 +47,54 @@ class Capabilities(NamedTuple):
     """Segments that one call may take."""
     max_segment_chars: int = 400
     """Greatest segment that it speaks well."""
+    reference_s: tuple[float, float] = (1.0, 60.0)
+    """Shortest and longest recording that it makes a voice of, in seconds."""
+    can_blend: bool = False
+    """Makes one voice of several recordings."""
+
+
+class LoadSettings(NamedTuple):
+    """How a model is loaded."""
+
+    model: str = ""
+    """The id it is loaded as."""
+    device: str = "cpu"
+    """`cpu`, `cuda:N` or `mps`, as this process sees it."""
+    precision: str = "fp32"
+    """`fp32`, `fp16` or `bf16`."""
+    quantization: str = "none"
+    """`none` or `int8`."""
+    is_compiled: bool = False
+    """torch.compile is used."""
+    threads: int = 0
+    """Its share of the cores; 0 = the library's choice."""
+    cache: Path | None = None
+    """Folder for weights that loading had to compute; None = nothing is kept."""
+
+
+class LoadStep(NamedTuple):
+    """How far a load is."""
+
+    fraction: float
+    what: str
+    """What was done last, in words for the log."""
+
+
+class Reference(NamedTuple):
+    """A recording of a voice."""
+
+    samples: "FloatArray"
+    """Mono, shape [frames]."""
+    sample_rate_hz: int
+    transcript: str = ""
+    """What is said in it; empty = not known."""
+
+
+class Prompt(NamedTuple):
+    """A voice as one model understands it: tensors and words, opaque to everybody else."""
+
+    tensors: Mapping[str, "NDArray[Any]"]
+    values: Mapping[str, str] = {}
 
 
 class SegmentRequest(NamedTuple):
@@ -49,10 +104,15 @@ class SegmentRequest(NamedTuple):
     text: str
     language: str
     voice: str
+    """A voice of the engine; empty = the usual one, or the prompt's or description's."""
     seed: int
     speed: float = 1.0
     pitch: float = 1.0
     volume: float = 1.0
+    prompt: Prompt | None = None
+    """Made by this engine of this model, checked by the worker."""
+    description: str = ""
+    """The voice, or the manner of speaking, in words."""
 
 
 class Engine(Protocol):
@@ -62,16 +122,32 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do; known after `load`."""
 
-    def load(self, folder: Path | None, *, device: str, precision: str) -> None:
-        """Load the model.
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What was really loaded, whatever was asked for: `model`, and what else decides whether a prompt fits, such
+        as `width`; known after `load`. A change of the adapter that makes other prompts changes `code`.
+        """
+
+    def load(self, folder: Path | None, settings: LoadSettings) -> Iterator[LoadStep]:
+        """Load the model while it is iterated; ready when the iterator ends.
 
         Args:
             folder: The model's files; None where the engine carries its own.
-            device: `cpu`, `cuda:N` or `mps`.
-            precision: `fp32`, `fp16`, `bf16` or `int8`.
+            settings: How.
 
         Raises:
             EngineLoadFailed: With the remedy in its message.
+            DeviceOutOfMemory: If the device has not enough memory.
+        """
+
+    def make_voice(self, references: Sequence[Reference]) -> Prompt:
+        """Return the voice of recordings.
+
+        Args:
+            references: One, or several where `can_blend`.
+
+        Raises:
+            InvalidRequest: If they cannot be used, and what would be; also where the engine clones no voice.
         """
 
     def speak(
@@ -82,6 +158,10 @@ class Engine(Protocol):
         Args:
             segments: At most `capabilities.max_batch`.
             cancelled: Set from another thread; the iterator ends soon after, where the engine can.
+
+        Raises:
+            InvalidRequest: If a segment asks for what this model has not; the engine is as it was.
+            SynthesisFailed, DeviceOutOfMemory: The engine's state is then to be cleared by loading it again.
         """
 
     def unload(self) -> None:

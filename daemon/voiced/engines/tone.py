@@ -16,14 +16,24 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voiced.engines.base import Capabilities, EngineVoice, SegmentRequest
-from voiced_ipc.errors import EngineLoadFailed, SynthesisFailed
+from voiced.engines.base import (
+    PROMPT,
+    SPEAKER,
+    Capabilities,
+    EngineVoice,
+    LoadSettings,
+    LoadStep,
+    Prompt,
+    Reference,
+    SegmentRequest,
+)
+from voiced_ipc.errors import EngineLoadFailed, InvalidRequest, SynthesisFailed
 
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
@@ -42,13 +52,14 @@ def tone_samples(request: SegmentRequest) -> "FloatArray":
     """Return the whole audio of a segment, faults aside.
 
     Args:
-        request: Its text, voice, seed, speed, pitch and volume count.
+        request: Its text, voice, prompt, seed, speed, pitch and volume count.
     """
     count = round(len(request.text) * SAMPLES_PER_CHAR / request.speed)
     if not count or request.text.isspace():
         return np.zeros(0, np.float32)
     base_hz = _BASE_HZ.get(request.voice, _BASE_HZ["tone-low"])
-    mark = zlib.crc32(f"{request.text}\0{request.voice}\0{request.seed}".encode())
+    prompt = b"" if request.prompt is None else request.prompt.tensors["loudness"].tobytes()
+    mark = zlib.crc32(f"{request.text}\0{request.voice}\0{request.seed}".encode() + prompt)
     hz = (base_hz + mark % base_hz) * (0.5 + request.pitch / 2)
     periods = max(1, round(hz * count / SAMPLE_RATE_HZ))
     wave = np.cos(2 * np.pi * periods / count * np.arange(count))
@@ -66,26 +77,46 @@ class ToneEngine:
             EngineVoice("tone-high", "High tone", _LANGUAGES),
         ),
         can_cancel=True,
+        languages=_LANGUAGES,
+        identities=(SPEAKER, PROMPT),
+        can_blend=True,
     )
 
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._eaten: list[bytes] = []
+        self._model = ""
 
-    def load(self, folder: Path | None, *, device: str, precision: str) -> None:
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What prompts belong to."""
+        return {"model": self._model, "width": "1", "code": "1"}
+
+    def load(self, folder: Path | None, settings: LoadSettings) -> Iterator[LoadStep]:
         """Load nothing.
 
         Args:
             folder: Where `[[once:NAME:FAULT]]` leaves its files.
-            device: Any.
-            precision: Any.
+            settings: Only the model counts.
 
         Raises:
             EngineLoadFailed: If the folder is not there.
         """
         if folder is not None and not folder.is_dir():
             raise EngineLoadFailed(f"the folder {folder} is not there; make it")
-        self._folder = folder
+        self._folder, self._model = folder, settings.model
+        yield LoadStep(1.0, "nothing to load")
+
+    def make_voice(self, references: Sequence[Reference]) -> Prompt:
+        """Return a prompt that holds one number: how the recordings were loud together.
+
+        Raises:
+            InvalidRequest: If there is none.
+        """
+        if not references:
+            raise InvalidRequest("a voice needs a recording")
+        power = np.concatenate([reference.samples for reference in references]) ** 2
+        return Prompt({"loudness": np.sqrt(power.mean(keepdims=True)).astype(np.float32)})
 
     def unload(self) -> None:
         """Let go of everything."""

@@ -17,7 +17,7 @@ from voiced.jobs.job import Order, Speech, digest_of, stamp
 from voiced.jobs.resolve import VoiceRow
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.spool import PARTS_FOLDER, discard, read_plan
-from voiced.models.catalogue import ModelSpec
+from voiced.models.spec import ModelSpec
 from voiced.paths import Paths
 from voiced.segments import Plan, PlanDamaged, unpack_plan
 from voiced.text.plan import Limits, make_plan

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from voiced.config import Config
 from voiced.devices.lock import normal_device
 from voiced.jobs.job import Speech
-from voiced.models.catalogue import ModelSpec
+from voiced.models.spec import ModelSpec
 from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
 from voiced_ipc.messages import Subtitles, Synthesize
 

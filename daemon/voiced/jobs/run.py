@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from voiced.jobs.assembly import BYTES_PER_SAMPLE, Assembly, Pauses
 from voiced.jobs.job import Job, Progress
 from voiced.jobs.spool import TextSource
-from voiced.models.catalogue import ModelSpec
+from voiced.models.spec import ModelSpec
 from voiced.segments import Plan
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobInfo, JobState, Output

@@ -1,31 +1,8 @@
-"""The catalogue: every model that voiced knows, as data."""
+"""The catalogue: every model that voiced knows, as data. Sizes are counted from the models' configurations."""
 
-from typing import NamedTuple
+import re
 
-
-class ModelSpec(NamedTuple):
-    """What is known of a model before it is loaded."""
-
-    model: str
-    """The id to ask for."""
-    engine: str
-    """The module of `voiced.engines`."""
-    licence: str
-    sample_rate_hz: int
-    has_gpu_path: bool = False
-    is_lean: bool = False
-    """Runs in the forking child (`voiced.child.espeak`) that costs little to keep."""
-    has_folder: bool = False
-    """Its files lie in a folder of the data folder."""
-    file_batch: int = 1
-    """Segments of a file that are spoken at once at most: the unit that is repeated after a crash."""
-    stream_batch: int = 1
-    """The same of a stream."""
-    max_segment_chars: int = 400
-    slowest_s_per_char: float = 0.1
-    """Bound for deadlines while nothing is learnt: five times what the slowest machine should need."""
-    about: str = ""
-
+from voiced.models.spec import HubSource, ModelSpec
 
 ESPEAK = ModelSpec(
     model="espeak",
@@ -33,6 +10,7 @@ ESPEAK = ModelSpec(
     licence="GPL-3.0-or-later",
     sample_rate_hz=22050,
     is_lean=True,
+    is_embedded=True,
     # Measured (tests.bench): a fork for each sentence costs a fifth of the synthesis, for 32 next to nothing.
     file_batch=32,
     stream_batch=8,
@@ -45,7 +23,231 @@ TONE = ModelSpec(
     licence="Apache-2.0",
     sample_rate_hz=24000,
     has_folder=True,
+    is_embedded=True,
     about="a sine tone for tests: no speech, every sample known",
 )
 
-CATALOGUE: dict[str, ModelSpec] = {spec.model: spec for spec in (ESPEAK, TONE)}
+_TORCH_BYTES = 600 << 20
+"""A worker with torch and transformers imported, measured."""
+
+_QWEN_FILES = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "vocab.json",
+    "speech_tokenizer/*.safetensors",
+)
+_QWEN_CODEC_BYTES = 700_000_000
+
+
+def _qwen(size: str, kind: str, identity: str, about: str) -> ModelSpec:
+    suffix = {"Base": "", "CustomVoice": "-speakers", "VoiceDesign": "-design"}[kind]
+    # Counted from the configurations: 914.6 M and 1,928.7 M parameters, bf16; the codec is fp32 on disk.
+    parameters = {"0.6b": 914_600_000, "1.7b": 1_928_700_000}[size]
+    return ModelSpec(
+        model=f"qwen3-tts:{size}{suffix}",
+        engine="qwen3-tts",
+        family="qwen3-tts",
+        licence="Apache-2.0",
+        sample_rate_hz=24000,
+        has_gpu_path=True,
+        has_folder=True,
+        identity=identity,
+        max_segment_chars=400,
+        slowest_s_per_char=5.0,
+        precisions=("bf16", "fp32", "fp16"),
+        quantizations=("none", "int8"),
+        weights_bytes=2 * parameters + _QWEN_CODEC_BYTES,
+        # Others measured 6.7 GB (0.6B) and 5.6 to 8.6 GB (1.7B) of VRAM in use; half of it is a first guess.
+        work_bytes=_TORCH_BYTES + (1 << 30),
+        min_vram_gb={"0.6b": 4.0, "1.7b": 6.0}[size],
+        sources=(
+            HubSource(
+                f"Qwen/Qwen3-TTS-12Hz-{size.upper()}-{kind}",
+                ("*.json", "*.safetensors", "*.txt", "speech_tokenizer/*"),
+            ),
+        ),
+        files=_QWEN_FILES,
+        about=about,
+    )
+
+
+_MODELS = (
+    ESPEAK,
+    TONE,
+    _qwen("0.6b", "Base", "prompt", "Qwen3-TTS 0.6B: clones a voice from a recording, ten languages"),
+    _qwen("1.7b", "Base", "prompt", "Qwen3-TTS 1.7B: clones a voice from a recording, ten languages"),
+    _qwen("0.6b", "CustomVoice", "speaker", "Qwen3-TTS 0.6B with nine speakers of its own"),
+    _qwen("1.7b", "CustomVoice", "speaker", "Qwen3-TTS 1.7B with nine speakers of its own"),
+    _qwen("1.7b", "VoiceDesign", "description", "Qwen3-TTS 1.7B: a voice from a description"),
+    ModelSpec(
+        model="chatterbox",
+        engine="chatterbox",
+        family="chatterbox",
+        licence="MIT",
+        sample_rate_hz=24000,
+        has_gpu_path=True,
+        has_folder=True,
+        identity="prompt",
+        max_segment_chars=300,
+        slowest_s_per_char=10.0,
+        # 798 M parameters, loaded in fp32 by its package.
+        weights_bytes=3_190_000_000,
+        work_bytes=_TORCH_BYTES + (1 << 30),
+        min_vram_gb=6.0,
+        sources=(
+            HubSource(
+                "ResembleAI/chatterbox",
+                ("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json", "conds.pt"),
+            ),
+        ),
+        files=("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json"),
+        about="Chatterbox: clones a voice from a recording, English; its output is watermarked",
+    ),
+    ModelSpec(
+        model="maya1",
+        engine="maya1",
+        licence="Apache-2.0",
+        sample_rate_hz=24000,
+        has_gpu_path=True,
+        has_folder=True,
+        identity="description",
+        slowest_s_per_char=10.0,
+        precisions=("bf16", "fp32", "fp16"),
+        # 3,301 M parameters in bf16, and SNAC with 19.8 M in fp32.
+        weights_bytes=6_602_000_000 + 79_000_000,
+        work_bytes=_TORCH_BYTES + (1 << 30),
+        min_vram_gb=10.0,
+        sources=(
+            HubSource("maya-research/maya1", ("*.json", "*.safetensors", "*.model", "*.txt", "tokenizer/*")),
+            HubSource("hubertsiuzdak/snac_24khz", ("config.json", "pytorch_model.bin"), folder="snac"),
+        ),
+        files=("config.json", "*.safetensors", "tokenizer*", "snac/config.json", "snac/pytorch_model.bin"),
+        about="Maya1 3B: a voice from a description, with laughs and sighs, English",
+    ),
+    ModelSpec(
+        model="maya1:gguf",
+        engine="maya1-gguf",
+        family="maya1-gguf",
+        licence="Apache-2.0",
+        sample_rate_hz=24000,
+        has_folder=True,
+        identity="description",
+        slowest_s_per_char=5.0,
+        weights_bytes=3_600_000_000,
+        work_bytes=_TORCH_BYTES + (1 << 30),
+        files=("*.gguf", "snac/config.json", "snac/pytorch_model.bin"),
+        about="Maya1 as a GGUF file for llama.cpp: name it yourself with --repository and --file, or import it",
+    ),
+    ModelSpec(
+        model="openaudio-s1-mini",
+        engine="openaudio",
+        family="openaudio",
+        licence="CC-BY-NC-SA-4.0",
+        is_noncommercial=True,
+        sample_rate_hz=44100,
+        has_gpu_path=True,
+        has_folder=True,
+        identity="prompt",
+        slowest_s_per_char=10.0,
+        precisions=("bf16", "fp32", "fp16"),
+        # Files of 1.74 GB and 1.87 GB; a KV cache of 896 MiB for 8192 positions, and its mask.
+        weights_bytes=3_610_000_000,
+        work_bytes=_TORCH_BYTES + (1 << 30),
+        min_vram_gb=6.0,
+        sources=(
+            HubSource(
+                "fishaudio/openaudio-s1-mini",
+                ("config.json", "model.pth", "codec.pth", "tokenizer.tiktoken", "special_tokens.json"),
+            ),
+        ),
+        files=("config.json", "model.pth", "codec.pth", "tokenizer.tiktoken", "special_tokens.json"),
+        about="OpenAudio S1-mini: clones a voice from a recording, 14 languages; not for commercial use",
+    ),
+    ModelSpec(
+        model="kokoro",
+        engine="kokoro",
+        family="kokoro",
+        licence="Apache-2.0",
+        sample_rate_hz=24000,
+        has_gpu_path=True,
+        has_folder=True,
+        slowest_s_per_char=1.0,
+        # 81.0 M parameters.
+        weights_bytes=327_000_000,
+        work_bytes=_TORCH_BYTES + (400 << 20),
+        min_vram_gb=2.0,
+        sources=(HubSource("hexgrad/Kokoro-82M", ("config.json", "kokoro-v1_0.pth", "voices/*.pt")),),
+        files=("config.json", "kokoro-v1_0.pth", "voices/*.pt"),
+        about="Kokoro 82M: good voices in eight languages, fast on a CPU",
+    ),
+)
+
+CATALOGUE: dict[str, ModelSpec] = {spec.model: spec for spec in _MODELS}
+"""The models with an id of their own; see `find_spec` for the families that take a name."""
+
+_ALIASES = {
+    # A size that nobody names means 1.7B.
+    "qwen3-tts": "qwen3-tts:1.7b",
+}
+
+_PIPER_VOICE = re.compile(r"([a-z]{2,3})_([A-Z]{2,4})-([a-z0-9_]+)-(x_low|low|medium|high)")
+_MMS_LANGUAGE = re.compile(r"[a-z]{3}(-[a-z0-9_-]+)?")
+
+
+def find_spec(model: str) -> ModelSpec | None:
+    """Return what is known of a model; None = there is none of that id.
+
+    Args:
+        model: An id of the catalogue, `qwen3-tts` for its usual size, `piper:<voice>` or `mms:<language>`.
+    """
+    model = _ALIASES.get(model, model)
+    family, _, name = model.partition(":")
+    if family == "piper" and (match := _PIPER_VOICE.fullmatch(name)):
+        return _piper(model, *match.groups())
+    if family == "mms" and _MMS_LANGUAGE.fullmatch(name):
+        return _mms(model, name)
+    return CATALOGUE.get(model)
+
+
+def _piper(model: str, language: str, region: str, name: str, quality: str) -> ModelSpec:
+    voice = model.partition(":")[2]
+    base = f"{language}/{language}_{region}/{name}/{quality}"
+    return ModelSpec(
+        model=model,
+        engine="piper",
+        family="piper",
+        licence="per voice",
+        sample_rate_hz=16000 if quality in ("x_low", "low") else 22050,
+        has_folder=True,
+        slowest_s_per_char=0.5,
+        weights_bytes=(120 << 20) if quality == "high" else (64 << 20),
+        work_bytes=200 << 20,
+        sources=(
+            HubSource(
+                "rhasspy/piper-voices", (f"{voice}.onnx", f"{voice}.onnx.json", "MODEL_CARD"), base=base
+            ),
+        ),
+        files=("*.onnx", "*.onnx.json"),
+        about=f"Piper, {name} ({language}-{region}), {quality} quality",
+    )
+
+
+def _mms(model: str, language: str) -> ModelSpec:
+    return ModelSpec(
+        model=model,
+        engine="vits",
+        licence="CC-BY-NC-4.0",
+        is_noncommercial=True,
+        sample_rate_hz=16000,
+        has_gpu_path=True,
+        has_folder=True,
+        slowest_s_per_char=0.5,
+        # 36.3 M parameters.
+        weights_bytes=145_000_000,
+        work_bytes=_TORCH_BYTES + (200 << 20),
+        min_vram_gb=2.0,
+        sources=(HubSource(f"facebook/mms-tts-{language}", ("*.json", "*.safetensors", "*.txt")),),
+        files=("config.json", "*.safetensors", "vocab.json"),
+        about=f"MMS/VITS, {language}; not for commercial use",
+    )

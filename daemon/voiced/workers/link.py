@@ -6,24 +6,28 @@ the leanest child, so it imports msgpack and nothing else.
 
 What travels, by the key `type`. To a child that speaks:
 
-- `load`: engine, model, folder, device, precision, threads, options; always first
-- `speak`: task, voice, language, speed, pitch, volume, seed, is_stream, segments = [{index, text, language}]
+- `load`: engine, family, model, folder, device, precision, quantization, is_compiled, threads, cache; always first
+- `speak`: task, voice, language, description, speed, pitch, volume, is_stream,
+  segments = [{index, text, language, seed}], prompt = {key, file, references = [{path, transcript}]}
+- `test`: task; speak a moment and look at it, before others are let in
 - `cancel`: task
 - `ping`: n
 - `end`: finish nothing, go
 
 From it:
 
+- `loading`: fraction, what; any number of times before `ready`
 - `ready`: sample_rate_hz, slots, languages, variants, voices = [{voice, name, language, languages, gender}],
-  can_cancel, is_repeatable, max_batch; once, after `load`
+  can_cancel, is_repeatable, max_batch, identities, identity, max_segment_chars, reference_s, can_blend; once
 - `refused`: code, message; the model cannot be loaded, the child goes
+- `prompt`: task, key, source (`memory`, `file`, `made`), bytes, took_ms, reason; where the voice of a task came from
 - `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
 - `spoken`: task, index, samples, words, missed; after the last audio of a segment; words = 0 where the engine does
   not tell which words it spoke
 - `done`: task; after the last segment of a task
 - `failed`: task, code, message; the task ended, the child lives
 - `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)
-- `pong`: n, rss_bytes
+- `pong`: n, rss_bytes, device_bytes (reserved on a GPU)
 
 To the scribe: `load`, `prepare`, `finish`, `cancel`, `ping`, `end`; from it `ready`, `prepared`, `finished`,
 `progress`, `failed`, `pong`. Their fields stand in `voiced.child.scribe`.

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from voiced.models.catalogue import CATALOGUE, ModelSpec
+from voiced.models.catalogue import CATALOGUE
+from voiced.models.spec import ModelSpec
 from voiced.workers.process import WorkerProcess, WorkerState
-from voiced.workers.spawn import Spawn, spawn_scribe, spawn_worker
+from voiced.workers.spawn import Run, Spawn, spawn_scribe, spawn_worker
 from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
 
 logger = logging.getLogger(__name__)
@@ -165,7 +166,8 @@ class Pool:
         folder = self._models / model if engine.spec.has_folder else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        spawn = spawn_worker(engine.spec, folder=folder, device="cpu", threads=self.limits.cores)
+        run = Run(threads=self.limits.cores, precision=engine.spec.precisions[0])
+        spawn = spawn_worker(engine.spec, run, folder=folder, overlay=None, cache=None)
         worker = WorkerProcess(model, lambda changed: self._worker_changed(engine, changed))
         engine.workers.append(worker)
         self._spawn(worker, spawn)

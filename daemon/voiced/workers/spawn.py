@@ -6,7 +6,7 @@ import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
-from voiced.models.catalogue import ModelSpec
+from voiced.models.spec import ModelSpec
 from voiced.workers.environment import child_environment
 from voiced.workers.link import Fields
 
@@ -21,32 +21,55 @@ class Spawn(NamedTuple):
     load: Fields
 
 
-def spawn_worker(spec: ModelSpec, *, folder: Path | None, device: str, threads: int) -> Spawn:
+class Run(NamedTuple):
+    """How a model is to run."""
+
+    device: str = "cpu"
+    """Set in the environment before anything is imported."""
+    precision: str = "fp32"
+    quantization: str = "none"
+    is_compiled: bool = False
+    threads: int = 0
+    """Its share of the cores."""
+
+
+def spawn_worker(
+    spec: ModelSpec, run: Run, *, folder: Path | None, overlay: Path | None, cache: Path | None
+) -> Spawn:
     """Return how a worker for a model is started.
 
     Args:
         spec: The model.
+        run: Where and how.
         folder: Its files; None where the engine carries its own.
-        device: Where it is to run; set in the environment before anything is imported.
-        threads: Its share of the cores.
+        overlay: The packages of its engine family; None where the main environment has them.
+        cache: The weight cache.
 
     Raises:
         EngineLoadFailed: If the engine's library is not there.
     """
-    environment = child_environment(dict(os.environ), device=device, threads=threads)
+    environment = child_environment(dict(os.environ), device=run.device, threads=run.threads)
     load: Fields = {
         "type": "load",
         "engine": spec.engine,
+        "family": spec.family,
         "model": spec.model,
         "folder": str(folder or ""),
-        "device": device,
-        "precision": "fp32",
-        "threads": threads,
-        "options": {},
+        # The child sees one GPU: the one that its environment shows it.
+        "device": "cuda:0" if run.device.startswith("cuda") else run.device,
+        "precision": run.precision,
+        "quantization": run.quantization,
+        "is_compiled": run.is_compiled,
+        "threads": run.threads,
+        "cache": str(cache or ""),
     }
     if spec.is_lean:
         return Spawn(_lean_command(), environment, load)
-    return Spawn([sys.executable, "-m", "voiced.child.worker"], environment, load)
+    # -P: the daemon's working directory is nobody's business.
+    command = [sys.executable, "-P", "-m", "voiced.child.worker"]
+    if overlay is not None:
+        command += ["--overlay", str(overlay)]
+    return Spawn(command, environment, load)
 
 
 def spawn_scribe(memory_bytes: int) -> Spawn:
@@ -57,7 +80,7 @@ def spawn_scribe(memory_bytes: int) -> Spawn:
     """
     environment = child_environment(dict(os.environ), device="cpu", threads=1)
     return Spawn(
-        [sys.executable, "-m", "voiced.child.scribe"],
+        [sys.executable, "-P", "-m", "voiced.child.scribe"],
         environment,
         {"type": "load", "memory_bytes": memory_bytes},
     )

@@ -43,6 +43,7 @@ class Child:
         self.link = ours
         self._reader = FrameReader()
         self._frames: list[tuple[dict[str, Any], bytes]] = []
+        self.steps: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Child":
         return self
@@ -70,9 +71,11 @@ class Child:
         return self._frames.pop(0)
 
     def load(self, **fields: Any) -> dict[str, Any]:
-        """Load and return the answer."""
+        """Load and return the answer; `steps` then has what came before it."""
         self.send(type="load", **fields)
-        return self.receive()[0]
+        while (answer := self.receive()[0])["type"] == "loading":
+            self.steps.append(answer)
+        return answer
 
     def ask(self, task: int, *texts: str, **fields: Any) -> None:
         """Send a task."""
@@ -117,10 +120,10 @@ def speak_frame(task: int, *texts: str, **fields: Any) -> dict[str, Any]:
         "speed": 1.0,
         "pitch": 1.0,
         "volume": 1.0,
-        "seed": 1,
         "is_stream": True,
         "segments": [
-            {"index": place, "text": text, "language": language} for place, text in enumerate(texts)
+            {"index": place, "text": text, "language": language, "seed": fields.get("seed", 1)}
+            for place, text in enumerate(texts)
         ],
         **fields,
     }
@@ -135,9 +138,10 @@ def start_espeak(library: str = "", data: str = "") -> Child:
     return Child([*command, "--path", sysconfig.get_path("platlib")])
 
 
-def start_worker(environment: Mapping[str, str] | None = None) -> Child:
+def start_worker(environment: Mapping[str, str] | None = None, overlay: Path | None = None) -> Child:
     """The worker of models, not loaded."""
-    return Child([sys.executable, "-m", "voiced.child.worker"], environment)
+    command = [sys.executable, "-P", "-m", "voiced.child.worker"]
+    return Child(command + (["--overlay", str(overlay)] if overlay else []), environment)
 
 
 def children_of(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voiced.engines.base import Engine, SegmentRequest
+from voiced.engines.base import Engine, LoadSettings, SegmentRequest
 from voiced.engines.tone import AMPLITUDE, SAMPLES_PER_CHAR, ToneEngine, tone_samples
 from voiced_ipc.errors import EngineLoadFailed, SynthesisFailed
 
@@ -27,7 +27,7 @@ def spoken(engine: Engine, *requests: SegmentRequest) -> dict[int, np.ndarray]:
 @pytest.fixture
 def engine(tmp_path: Path) -> ToneEngine:
     made = ToneEngine()
-    made.load(tmp_path, device="cpu", precision="fp32")
+    list(made.load(tmp_path, LoadSettings()))
     return made
 
 
@@ -87,4 +87,4 @@ def test_slow_and_cancel(engine: Engine) -> None:
 
 def test_load_without_its_folder(tmp_path: Path) -> None:
     with pytest.raises(EngineLoadFailed, match="not there"):
-        ToneEngine().load(tmp_path / "none", device="cpu", precision="fp32")
+        list(ToneEngine().load(tmp_path / "none", LoadSettings()))

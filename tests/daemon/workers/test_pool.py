@@ -105,7 +105,7 @@ def test_waiting_for_a_model_gives_its_voices(tmp_path: Path) -> None:
 def test_an_unknown_model(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         for ask in (stage.pool.free_worker, stage.pool.load, lambda model: stage.pool.use(model, 1.0)):
-            with pytest.raises(UnknownModel, match="installed: espeak, tone"):
+            with pytest.raises(UnknownModel, match="espeak, kokoro"):
                 ask("gpt")
 
     on_stage(tmp_path, ECHO, play)
