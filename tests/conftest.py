@@ -16,7 +16,7 @@ _OURS = ("VOICED_", "DEVICE", "OMP_NUM_THREADS", "NOTIFY_SOCKET", "WATCHDOG_", "
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches them."""
     for name in os.environ:
-        if name.startswith(_OURS) and name != "VOICED_REQUIRE":
+        if name.startswith(_OURS) and name not in ("VOICED_REQUIRE", "VOICED_TEST_ENGINES"):
             monkeypatch.delenv(name)
 
 

@@ -55,6 +55,9 @@ class Config(NamedTuple):
     queue_limit: int = 512
     workers: int = 0
     keep_alive_s: float = 300.0
+    preload: tuple[str, ...] = ()
+    prompt_cache_mb: int = 512
+    weight_cache_gb: int = 20
     segment_chars: int = 0
     segment_deadline_s: float = 30.0
     heartbeat_s: float = 5.0
@@ -128,6 +131,13 @@ def _name(value: object) -> str:
     if not isinstance(value, str) or len(value) > 200 or "\0" in value:
         raise ValueError
     return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    listed = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple):
+        raise ValueError
+    return tuple(_name(item) for item in listed)
 
 
 def _device(value: object) -> str:
@@ -214,6 +224,15 @@ KEYS: dict[str, Key] = {
     ),
     "keep_alive_s": Key(
         "daemon", _number(-1, 1e9), "-1 or seconds", "How long an idle model stays; -1 = for ever."
+    ),
+    "preload": Key(
+        "daemon", _names, "a list of ids that `voiced models` lists", "Models that are loaded at the start."
+    ),
+    "prompt_cache_mb": Key(
+        "daemon", _number(0, 1 << 20, int), "0 to 1048576", "Greatest size of the prompt cache."
+    ),
+    "weight_cache_gb": Key(
+        "daemon", _number(0, 1 << 20, int), "0 to 1048576", "Greatest size of the weight cache."
     ),
     "segment_chars": Key("daemon", _number(0, 5000, int), "0 to 5000", "Greatest segment; 0 = the model's."),
     "segment_deadline_s": Key("daemon", _number(1, 3600), "1 to 3600", "Least time allowed for a segment."),
@@ -378,6 +397,7 @@ def example() -> str:
         value = Config._field_defaults[key]
         shown = str(value).lower() if isinstance(value, bool) else value
         shown = f'"{shown}"' if isinstance(value, str | Path) else shown
+        shown = list(value) if isinstance(value, tuple) else shown
         variables = "".join(f", environment {name}" for name in rule.variables)
         lines += [f"# {rule.about} Allowed: {rule.allowed}{variables}.", f"# {key} = {shown}", ""]
     return "\n".join(lines)

@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from voiced.boot import STOP_SIGNALS, Booted
+from voiced.cache_desk import CacheDesk, Caches
 from voiced.config import Config, Problem, load_config
 from voiced.desk import Desk
+from voiced.devices.load import LoadMonitor
 from voiced.dropping import DropFolder
+from voiced.errors import LibraryError
 from voiced.exit_codes import EXIT_OK, EXIT_RESTART
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
@@ -21,19 +23,28 @@ from voiced.jobs.manager import PAUSED_SETTING, JobManager
 from voiced.jobs.pace import Pace
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.store import Store
+from voiced.jobs.studio import Studio
 from voiced.jobs.sweep import sweep
 from voiced.logs import set_level
+from voiced.models.memory import Sizes
+from voiced.models.prompt_cache import PromptCache
+from voiced.models.voices import Voices
+from voiced.models.weight_cache import WeightCache
 from voiced.monitor import LOCK_SETTING, DeviceMonitor
+from voiced.placing import wanted_of
 from voiced.sdnotify import watchdog_interval_s
 from voiced.server.server import Server
 from voiced.server.sockets import Sockets
-from voiced.workers.pool import Pool, PoolLimits
+from voiced.voice_desk import VoiceDesk, owner_of
+from voiced.workers.pool import Pool, PoolEvent, PoolEventKind, PoolLimits
+from voiced.workers.shelf import Shelf
 from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
 
 logger = logging.getLogger(__name__)
 
 PACE_SETTING = "pace"
+SIZES_SETTING = "sizes"
 _DAY_S = 24 * 3600.0
 
 
@@ -53,19 +64,43 @@ class Daemon:
         self._config_problems: tuple[Problem, ...] = booted.problems
         self._store = Store(booted.database)
         self._unfinished: list[Job] = self._store.unfinished()
-        self._kept = {key: self._store.setting(key) for key in (PAUSED_SETTING, LOCK_SETTING, PACE_SETTING)}
+        self._kept = {
+            key: self._store.setting(key)
+            for key in (PAUSED_SETTING, LOCK_SETTING, PACE_SETTING, SIZES_SETTING)
+        }
         self._pace = Pace(self._kept[PACE_SETTING] or "")
-        self._pool = Pool(
-            _pool_limits(self.config), booted.paths.data / "models", self._pool_changed, self._pool_event
-        )
+        paths = booted.paths
+        shelf = Shelf(paths.models, paths.overlays, paths.weights)
+        self._pool = Pool(_pool_limits(self.config), shelf, self._pool_changed, self._pool_event)
+        self._pool.sizes = Sizes(self._kept[SIZES_SETTING] or "")
         self._scribes = Scribes(self._pool)
-        self._intake = Intake(self.config, booted.paths, self._pool, self._scribes)
-        finisher = Finisher(self._store, self._scribes.finish, booted.paths.spool, booted.file_mode)
-        self._jobs = JobManager(self._store, self._intake, finisher, self._pool, self._pace, self._publish)
-        self._monitor = DeviceMonitor(
-            self._pool, self._store, self._publish, keep_gpu_asleep=self.config.keep_gpu_asleep
+        voices = self._voices = Voices(paths.voices)
+        caches = Caches(
+            PromptCache(paths.prompts, voices, self.config.prompt_cache_mb << 20),
+            WeightCache(paths.weights, self.config.weight_cache_gb << 30),
         )
-        self._desk = Desk(self._jobs, self._pool, self._monitor, booted.paths, self)
+        self._caches = caches
+        self._intake = Intake(self.config, paths, self._pool, self._scribes, voices)
+        finisher = Finisher(self._store, self._scribes.finish, booted.paths.spool, booted.file_mode)
+        self._jobs = JobManager(
+            self._store, self._intake, finisher, self._pool, self._pace, self._publish, caches.prompts
+        )
+        load = LoadMonitor(keep_gpu_asleep=self.config.keep_gpu_asleep)
+        self._monitor = DeviceMonitor(self._pool, self._store, self._publish, load)
+        self._pool.ground = self._monitor.ground()
+        self._intake.resolve_device = self._monitor.resolve
+        studio = Studio(
+            voices, self._scribes, paths.incoming, lambda name: owner_of(name, self._pool.engines.values())
+        )
+        self._desk = Desk(
+            self._jobs,
+            self._pool,
+            self._monitor,
+            paths,
+            self,
+            VoiceDesk(self._jobs, voices, studio, caches.prompts.forget, lambda: self.config.model),
+            CacheDesk(caches),
+        )
         self._server = Server(self._sockets, self._desk)
         self._drop = DropFolder(self.config, self._jobs, self._publish)
         self._stop = asyncio.Event()
@@ -81,11 +116,13 @@ class Daemon:
         self._catch_signals(loop)
         # Before anything new can come: what lies about and belongs to no job is left from an earlier end.
         sweep(self._booted.paths, self.config.audio_folder, self._store.ids_with_spool())
+        self._voices.sweep()
+        self._jobs.background.spawn(self._sweep_library())
         self._store.start(loop)
         self._server.start(loop)
+        self._configure_device(self.config)
         self._pool.start()
         self._preload()
-        self._configure_device(self.config)
         self._monitor.start(self.config.monitor_interval_s, self._kept[LOCK_SETTING])
         self._intake.tier, self._intake.max_text_chars = self._monitor.tier, self._monitor.max_text_chars
         self._jobs.scheduler.is_paused = bool(self._kept[PAUSED_SETTING])
@@ -110,18 +147,28 @@ class Daemon:
         with contextlib.suppress(VoicedError):
             await self._store.keep(PACE_SETTING, self._pace.dump())
         await self._pool.stop()
+        with contextlib.suppress(VoicedError):
+            await self._store.keep(SIZES_SETTING, self._pool.sizes.dump())
         await self._server.stop()
         await asyncio.to_thread(self._store.close)
         self._booted.lock.release()
         logger.info("stopped")
 
     def _preload(self) -> None:
-        """The embedded voice and a scribe cost little and make the first request quick."""
-        for load in (partial(self._pool.load, "espeak"), self._pool.load_scribe):
+        """The embedded voice and a scribe cost little and make the first request quick; others are wished for."""
+        self._pool.load_scribe()
+        for model in ("espeak", *self.config.preload):
             try:
-                load()
+                self._pool.load(model)
             except VoicedError as error:
                 logger.error("%s", error.message)
+
+    async def _sweep_library(self) -> None:
+        """Remove what an install that was killed left behind; one that runs now keeps its own."""
+        try:
+            await asyncio.to_thread(self._pool.shelf.library.sweep)
+        except (LibraryError, OSError) as error:
+            logger.info("the model library was not swept: %s", error)
 
     # -- signals --------------------------------------------------------------------------------------
 
@@ -166,6 +213,7 @@ class Daemon:
         set_level(config.log_level)
         self.config = self._intake.config = config
         self._pool.limits = _pool_limits(config)
+        self._caches.bound(config.prompt_cache_mb << 20, config.weight_cache_gb << 30)
         self._jobs.scheduler.limits = self._jobs.scheduler.limits._replace(
             attempts=config.attempts, deadline_s=config.segment_deadline_s
         )
@@ -194,6 +242,7 @@ class Daemon:
         return self._drop.info()
 
     def _configure_device(self, config: Config) -> None:
+        self._monitor.wanted = wanted_of(config)
         self._monitor.configure(config.device, is_strict=config.strict_device)
 
     # -- told by the parts ----------------------------------------------------------------------------
@@ -207,14 +256,32 @@ class Daemon:
         self._scribes.wake()
         self._jobs.scheduler.wake()
 
-    def _pool_event(self, kind: str, model: str, text: str) -> None:
-        if kind == "loaded":
-            self._publish(m.ModelLoaded, model=model, device="cpu", load_s=float(text))
+    def _pool_event(self, event: PoolEvent) -> None:
+        kind, model, run = event.kind, event.model, event.run
+        if kind is PoolEventKind.LOADING:
+            self._publish(
+                m.ModelLoading, model=model, device=run.device, fraction=event.fraction, what=event.text
+            )
+        elif kind is PoolEventKind.LOADED:
+            self._publish(
+                m.ModelLoaded,
+                model=model,
+                device=run.device,
+                load_s=event.seconds,
+                precision=run.precision,
+            )
             self._sockets.guard.settle()
-        elif kind == "unloaded":
-            self._publish(m.ModelUnloaded, model=model, reason=text)
+            self._caches.weights.look()
+        elif kind is PoolEventKind.UNLOADED:
+            self._publish(m.ModelUnloaded, model=model, reason=event.text)
+            watch = self._monitor.watch_for_leak(model, run.device, event.held_bytes)
+            self._jobs.background.spawn(watch)
+        elif kind is PoolEventKind.SWITCHED:
+            self._publish(
+                m.DeviceSwitched, model=model, old=event.old_device, new=run.device, reason=event.text
+            )
         else:
-            self._publish(m.WorkerReplaced, model=model, reason=text)
+            self._publish(m.WorkerReplaced, model=model, reason=event.text)
 
     def _tell_manager(self) -> None:
         """Keep the service manager's status line true; it is told only what changed."""

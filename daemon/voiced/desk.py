@@ -3,25 +3,30 @@
 A verb that this version does not serve is answered with `NotServed`, never with silence.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from voiced import __version__
+from voiced.cache_desk import CacheDesk
 from voiced.config import Config
 from voiced.jobs.job import stamp
 from voiced.jobs.manager import JobManager
-from voiced.jobs.resolve import VoiceRow
 from voiced.jobs.sinks import Peer
 from voiced.monitor import DeviceMonitor
 from voiced.paths import Paths
-from voiced.workers.pool import Engine, Pool
-from voiced.workers.process import WorkerState
+from voiced.reports import model_infos
+from voiced.voice_desk import VoiceDesk
+from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
-from voiced_ipc.errors import InvalidRequest, NotServed
+from voiced_ipc.errors import NotServed
 
 _STATUS_JOBS = 50
+_TELL_S = 2.0
+"""So often whoever waits for a model to load is told that it goes on."""
+_Result = TypeVar("_Result")
 
 
 class Control(Protocol):
@@ -54,27 +59,37 @@ class Desk:
         monitor: The machine and its load.
         paths: The folders.
         control: What the app does when asked: reload, shut down.
+        voices: What it asks of voices.
+        caches: What it asks of the caches.
     """
 
     def __init__(
-        self, jobs: JobManager, pool: Pool, monitor: DeviceMonitor, paths: Paths, control: Control
+        self,
+        jobs: JobManager,
+        pool: Pool,
+        monitor: DeviceMonitor,
+        paths: Paths,
+        control: Control,
+        voices: VoiceDesk,
+        caches: CacheDesk,
     ) -> None:
         self._jobs = jobs
         self._pool = pool
         self._monitor = monitor
         self._paths = paths
         self._control = control
+        self._caches = caches
         self._started = stamp()
         self._started_s = time.monotonic()
         self._answers: dict[type[m.Request], Callable[..., m.Reply]] = {
             m.GetStatus: self._status,
             m.ListModels: self._models,
             m.ExplainDevice: self._explain,
+            **caches.answers,
         }
         self._handlers: dict[type[m.Request], Callable[..., Awaitable[m.Reply]]] = {
             m.GetJob: self._job,
             m.ListJobs: self._list_jobs,
-            m.ListVoices: self._voices,
             m.Cancel: self._cancel,
             m.Pause: self._pause,
             m.Resume: self._resume,
@@ -84,6 +99,8 @@ class Desk:
             m.UnloadModel: self._unload,
             m.Reload: self._reload,
             m.Shutdown: self._shutdown,
+            **voices.handlers,
+            **caches.handlers,
         }
 
     def answer(self, request: m.Request) -> m.Reply | None:
@@ -110,8 +127,8 @@ class Desk:
 
     async def _synthesize(self, request: m.Synthesize, payload: bytes, peer: Peer) -> m.Reply | None:
         if request.output is m.Output.FILE:
-            return await self._jobs.submit(request, payload)
-        await self._jobs.stream(request, payload, peer)
+            return await _told(self._jobs.submit(request, payload), request, peer)
+        await _told(self._jobs.stream(request, payload, peer), request, peer)
         return None
 
     # -- reading --------------------------------------------------------------------------------------
@@ -131,7 +148,7 @@ class Desk:
             is_paused=self._jobs.scheduler.is_paused,
             lock=self._monitor.lock_info(),
             system_info=self._monitor.hardware_info(),
-            cache_stats=m.CacheStats(),
+            cache_stats=self._caches.stats(),
             load=self._monitor.load_info(),
             models=self._model_infos(),
             jobs=[run.info() for run in runs[:_STATUS_JOBS]],
@@ -147,7 +164,7 @@ class Desk:
         )
 
     def _device(self) -> str:
-        return "cpu"
+        return self._monitor.usual_device(self._control.config.model)
 
     async def _job(self, request: m.GetJob) -> m.JobReply:
         return m.JobReply(request_id=request.request_id, job=await self._jobs.find(request.job_id))
@@ -160,33 +177,7 @@ class Desk:
         return m.Models(request_id=request.request_id, models=self._model_infos())
 
     def _model_infos(self) -> list[m.ModelInfo]:
-        return [_model_info(engine) for engine in self._pool.engines.values()]
-
-    async def _voices(self, request: m.ListVoices) -> m.Voices:
-        model = request.model or self._control.config.model
-        rows = sorted(await self._jobs.voices(model), key=lambda row: (row.language, row.voice))
-        wanted = [row for row in rows if _speaks(row, request.language)]
-        places = {row.voice: place for place, row in enumerate(wanted)}
-        if request.after and request.after not in places:
-            raise InvalidRequest("after must be the `next` of an earlier page")
-        start = places[request.after] + 1 if request.after else 0
-        page = wanted[start : start + request.limit]
-        is_last = start + request.limit >= len(wanted)
-        return m.Voices(
-            request_id=request.request_id,
-            voices=[
-                m.VoiceInfo(
-                    voice=row.voice,
-                    name=row.name,
-                    model=model,
-                    language=row.language,
-                    languages=list(row.languages),
-                    gender=row.gender,
-                )
-                for row in page
-            ],
-            next="" if is_last else page[-1].voice,
-        )
+        return model_infos(self._pool)
 
     def _explain(self, request: m.ExplainDevice) -> m.DeviceExplanation:
         return m.DeviceExplanation(
@@ -214,8 +205,10 @@ class Desk:
 
     async def _load(self, request: m.LoadModel) -> m.Acknowledged:
         self._pool.use(request.model, request.keep_alive_s)
-        engine = await self._pool.loaded(request.model)
-        return _done(request, f"{request.model} is loaded ({engine.load_s:.2f} s)")
+        device = self._monitor.resolve(request.device)[0] if request.device else ""
+        engine = await self._pool.loaded(request.model, "" if device == "auto" else device)
+        notes = "".join(f"; {note}" for note in engine.notes)
+        return _done(request, f"{engine.spec.model} is loaded ({engine.load_s:.2f} s){notes}")
 
     async def _unload(self, request: m.UnloadModel) -> m.Acknowledged:
         was_loaded = self._pool.unload(request.model, "somebody asked for it")
@@ -232,34 +225,24 @@ class Desk:
         return _done(request, "stopping; durable jobs go on after the next start")
 
 
+async def _told(work: Coroutine[Any, Any, _Result], request: m.Synthesize, peer: Peer) -> _Result:
+    """Await the acceptance of a request; where that takes long, a model is loaded first, tell that it goes on."""
+    loop = asyncio.get_running_loop()
+    is_over = False
+
+    def tell() -> None:
+        if not is_over:
+            job_id = request.request_id
+            peer.send(m.Progress(request_id=job_id, job_id=job_id, segments=0, segments_done=0, audio_s=0.0))
+            loop.call_later(_TELL_S, tell)
+
+    timer = loop.call_later(_TELL_S, tell)
+    try:
+        return await work
+    finally:
+        is_over = True
+        timer.cancel()
+
+
 def _done(request: m.Request, message: str) -> m.Acknowledged:
     return m.Acknowledged(request_id=request.request_id, message=message)
-
-
-def _speaks(row: VoiceRow, language: str) -> bool:
-    wanted = language.lower()
-    return any(
-        spoken.lower() == wanted or spoken.lower().startswith(f"{wanted}-") for spoken in row.languages
-    ) or (not wanted)
-
-
-def _model_info(engine: Engine) -> m.ModelInfo:
-    spec = engine.spec
-    workers = [worker for worker in engine.workers if worker.state is WorkerState.READY]
-    if workers:
-        state = m.ModelState.LOADED
-    elif engine.workers:
-        state = m.ModelState.LOADING
-    else:
-        state = m.ModelState.BROKEN if engine.broken_until > time.monotonic() else m.ModelState.AVAILABLE
-    return m.ModelInfo(
-        model=spec.model,
-        engine=spec.engine,
-        state=state,
-        device="cpu" if engine.workers else "",
-        licence=spec.licence,
-        sample_rate_hz=spec.sample_rate_hz,
-        workers=len(engine.workers),
-        rss_bytes=sum(worker.rss_bytes for worker in workers),
-        detail=engine.broken_reason if state is m.ModelState.BROKEN else spec.about,
-    )

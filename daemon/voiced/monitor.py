@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from voiced.devices.hardware import Hardware, read_hardware, tier_of
+from voiced.devices.hardware import GB, Hardware, read_hardware, tier_of
 from voiced.devices.hardware import to_info as hardware_info
-from voiced.devices.load import LoadMonitor
+from voiced.devices.load import LoadMonitor, LoadSample
 from voiced.devices.lock import (
     AUTO,
     DeviceLock,
@@ -23,10 +23,14 @@ from voiced.devices.lock import (
     process_start,
     resolve_device,
 )
-from voiced.devices.presets import presets
-from voiced.devices.rules import Placement, Policy
-from voiced.devices.selector import IntelligentDeviceSelector
+from voiced.devices.presets import Wanted, presets
+from voiced.devices.rules import Placement, Policy, Rule
+from voiced.devices.selector import Decision, IntelligentDeviceSelector, needs_gpu_reading
 from voiced.jobs.store import Store
+from voiced.models.memory import Room, kind_of
+from voiced.models.spec import ModelSpec
+from voiced.placing import placing_of
+from voiced.workers.ground import Ground, Placing
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
 from voiced_ipc.errors import DeviceUnavailable
@@ -35,6 +39,16 @@ logger = logging.getLogger(__name__)
 
 LOCK_SETTING = "device_lock"
 _LAGS = 12
+LEAK_S = 5.0
+"""So long after its worker ended a GPU's memory is back."""
+LEAK_BYTES = 64 << 20
+LEAK_FRACTION = 0.05
+GPU_RESERVE_FRACTION = 0.05
+"""Of a GPU's memory stays free: what the driver and the desktop need in a moment."""
+SHORT_FRACTION = 0.92
+"""Use of the memory from which idle models give theirs back."""
+CRITICAL_FRACTION = 0.96
+"""Use of the memory from which those give it back too that somebody keeps for ever."""
 
 
 class DeviceMonitor:
@@ -44,21 +58,30 @@ class DeviceMonitor:
         pool: Whose models are decided on.
         store: Keeps the lock.
         publish: Tells the world.
-        keep_gpu_asleep: Whether a sleeping GPU is left alone.
+        load: Takes the samples.
+        hardware: The machine; None = this one, looked at when it is first asked for.
     """
 
     def __init__(
-        self, pool: Pool, store: Store, publish: Callable[..., None], *, keep_gpu_asleep: bool
+        self,
+        pool: Pool,
+        store: Store,
+        publish: Callable[..., None],
+        load: LoadMonitor,
+        hardware: Hardware | None = None,
     ) -> None:
         self._pool = pool
         self._store = store
         self._publish = publish
-        self._load = LoadMonitor(keep_gpu_asleep=keep_gpu_asleep)
+        self._load = load
         self._selector = IntelligentDeviceSelector()
         self._lock = AUTO
         self._configured = "auto"
         self._is_strict = False
-        self._hardware: Hardware | None = None
+        self.wanted = Wanted()
+        """What the settings say of how models run."""
+        self._sample: LoadSample | None = None
+        self._hardware = hardware
         self._hardware_info: m.HardwareInfo | None = None
         self._load_info: m.LoadInfo | None = None
         self._lags_s: deque[float] = deque(maxlen=_LAGS)
@@ -108,23 +131,164 @@ class DeviceMonitor:
         lock, ended = current_lock(self._lock, datetime.now(UTC), process_start)
         if ended:
             self._set(lock, ended)
-        children = self._pool.children()
-        sample = self._load.sample([os.getpid(), *(child.pid for child in children if child.pid)])
-        self._selector.consider_all(sample, self._placements())
+        sample = self._take()
+        for decision in self._selector.consider_all(sample, self._placements()):
+            self._follow(decision)
+        self._give_back(sample)
         self._load_info = sample.to_info()
         self._publish(m.LoadChanged, load=self._load_info)
 
+    def _take(self) -> LoadSample:
+        children = self._pool.children()
+        on_gpus: dict[str, list[int]] = {}
+        for worker in self._pool.workers():
+            if worker.pid and worker.device != "cpu":
+                on_gpus.setdefault(worker.device, []).append(worker.pid)
+        pids = [os.getpid(), *(child.pid for child in children if child.pid)]
+        is_busy = any(worker.running for worker in self._pool.workers() if worker.device != "cpu")
+        self._sample = self._load.sample(pids, on_gpus, is_gpu_busy=is_busy)
+        return self._sample
+
     def _placements(self) -> list[Placement]:
-        return [
-            Placement(
-                model=model,
-                device="cpu",
-                has_gpu_path=engine.spec.has_gpu_path,
-                is_idle=not any(worker.running for worker in engine.workers),
-            )
-            for model, engine in self._pool.engines.items()
-            if engine.workers
-        ]
+        """The loaded models; one that is being loaded or moved is left alone."""
+        found = []
+        for engine in self._pool.engines.values():
+            main = engine.main
+            if main is not None and main.is_announced and not engine.is_moving:
+                placement = self._placement(engine.spec, main.device)
+                found.append(placement._replace(since_s=main.spawned_at, is_idle=engine.is_idle))
+        return found
+
+    def _placement(self, spec: ModelSpec, device: str) -> Placement:
+        def need(there: str) -> int:
+            run = placing_of(spec, there, self.hardware, self.wanted).run
+            return self._pool.sizes.estimate(spec, kind_of(spec, there, run.precision, run.quantization))
+
+        if not spec.has_gpu_path:
+            return Placement(spec.model, device, has_gpu_path=False)
+        gpu = next((gpu.device for gpu in self.hardware.gpus), "mps")
+        return Placement(
+            spec.model,
+            device,
+            needs_vram_bytes=need(gpu),
+            needs_memory_bytes=need("cpu"),
+            min_vram_gb=spec.min_vram_gb,
+        )
+
+    def _follow(self, decision: Decision) -> None:
+        """Do what was decided."""
+        if decision.should_unload:
+            self._pool.unload(decision.model, decision.reason)
+        elif decision.should_switch and decision.rule in (Rule.LOCKED, Rule.GPU_LOST):
+            self._pool.move_now(decision.model, decision.device, decision.reason)
+        elif decision.should_switch:
+            self._pool.move(decision.model, decision.device, decision.reason)
+
+    def _give_back(self, sample: LoadSample) -> None:
+        """Where the machine is short of memory, idle models give theirs back."""
+        if sample.memory_fraction < SHORT_FRACTION:
+            return
+        is_critical = sample.memory_fraction >= CRITICAL_FRACTION
+        reason = f"the machine is short of memory ({sample.memory_fraction * 100:.0f} % in use)"
+        for model in self._pool.unload_idle("cpu", reason, with_pinned=is_critical):
+            logger.warning("%s was unloaded: %s", model, reason)
+
+    # -- asked by the pool ----------------------------------------------------------------------------
+
+    def ground(self) -> Ground:
+        """Return what the pool is told about the machine."""
+        return Ground(self.place, self.room)
+
+    async def place(self, spec: ModelSpec, asked: str) -> Placing:
+        """Return where and how a model is to be loaded.
+
+        Args:
+            spec: It.
+            asked: The device that a request wants; empty = as decided.
+
+        Raises:
+            DeviceUnavailable: If that is not there, and strict mode forbids another.
+        """
+        if not spec.has_gpu_path:
+            return placing_of(spec, "cpu", self.hardware, self.wanted)
+        notes: tuple[str, ...] = ()
+        if asked not in ("", "auto"):
+            device, note = self.resolve(asked)
+            if device in ("cuda", "auto"):  # any GPU: the rules choose
+                device = await self._decided(spec)
+            return self._placed(spec, device, (note,) if note else ())
+        return self._placed(spec, await self._decided(spec), notes)
+
+    def _placed(self, spec: ModelSpec, device: str, notes: tuple[str, ...]) -> Placing:
+        placing = placing_of(spec, device, self.hardware, self.wanted)
+        return placing._replace(notes=(*notes, *placing.notes))
+
+    async def _decided(self, spec: ModelSpec) -> str:
+        placement = self._placement(spec, "")
+        sample = self._sample or self._take()
+        if needs_gpu_reading(sample, placement, self._selector.policy):
+            await asyncio.to_thread(lambda: self._load.refresh_gpus(wake=True))
+            sample = self._take()
+        return self._selector.consider(sample, placement).device
+
+    def resolve(self, asked: str) -> tuple[str, str]:
+        """Return the device that a request gets, and a note where it is another than it asked for.
+
+        Args:
+            asked: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+        Raises:
+            InvalidRequest: If it is no device.
+            DeviceUnavailable: If it is not there, and strict mode forbids another.
+        """
+        device, note = resolve_device(asked, self.hardware, self._is_strict)
+        if self._lock.is_set and device not in ("auto", self._lock.device):
+            lock, _ = resolve_device(self._lock.device, self.hardware, False)
+            return lock, f"{asked} was asked for, and somebody locked the device to {self._lock.device}"
+        return device, note
+
+    def room(self, device: str) -> Room:
+        """Return the memory of a device now; of a GPU as last read."""
+        if device in ("cpu", "mps"):
+            import psutil
+
+            memory = psutil.virtual_memory()
+            return Room(memory.available, memory.total, int(presets()[self.tier].memory_margin_gb * GB))
+        gpu = self._sample.gpu(device) if self._sample else None
+        if gpu is None or gpu.memory_total_bytes is None or gpu.free_memory_bytes is None:
+            return Room()
+        reserve = int(GPU_RESERVE_FRACTION * gpu.memory_total_bytes)
+        return Room(gpu.free_memory_bytes, gpu.memory_total_bytes, reserve)
+
+    async def watch_for_leak(self, model: str, device: str, held_bytes: int) -> None:
+        """Look, some seconds after a worker on a GPU ended, whether its memory came back, and tell where it did not.
+
+        Args:
+            model: The worker's.
+            device: Where it was.
+            held_bytes: What it held there.
+        """
+        before = self._sample.gpu(device) if self._sample else None
+        if device == "cpu" or not held_bytes or before is None or before.memory_used_bytes is None:
+            return  # the end of a process gives the machine's own memory back, always
+        await asyncio.sleep(LEAK_S)
+        report = await asyncio.to_thread(self._load.refresh_gpus)
+        after = next((gpu for gpu in report.gpus if gpu.device == device), None)
+        if after is None or after.memory_used_bytes is None:
+            return
+        missing = held_bytes - (before.memory_used_bytes - after.memory_used_bytes)
+        if missing > max(LEAK_BYTES, LEAK_FRACTION * held_bytes):
+            logger.error("%s left %d MiB on %s behind", model, missing >> 20, device)
+            self._publish(m.LeakSuspected, model=model, device=device, missing_bytes=missing)
+
+    def usual_device(self, model: str) -> str:
+        """Return where the next segment of a model would run, as far as it is known."""
+        engine = self._pool.engines.get(model)
+        main = engine.main if engine else None
+        if main is not None:
+            return main.device
+        policy = self._selector.policy
+        return "cpu" if policy.lock in ("auto", "cpu") else policy.lock
 
     # -- the lock -------------------------------------------------------------------------------------
 
@@ -144,9 +308,16 @@ class DeviceMonitor:
         _, note = resolve_device(lock.device, self.hardware, self._is_strict)
         await self._store.keep(LOCK_SETTING, lock.to_json())
         self._set(lock, "somebody set it")
+        self._obey()
         if lock.is_set:
             return note or f"locked to {lock.device}"
         return note or f"the device is {self._configured}"
+
+    def _obey(self) -> None:
+        """A lock that a person set acts at once, not with the next sample."""
+        if self._sample is not None and self._selector.policy.lock != "auto":
+            for decision in self._selector.consider_all(self._sample, self._placements()):
+                self._follow(decision)
 
     def _set(self, lock: DeviceLock, reason: str) -> None:
         self._lock = lock

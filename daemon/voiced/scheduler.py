@@ -10,13 +10,14 @@ import bisect
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from voiced.jobs.job import segment_seed
 from voiced.jobs.pace import Key, Pace
 from voiced.jobs.run import Batch, Run, Spoken
 from voiced.workers.pool import Pool
-from voiced.workers.process import WorkerProcess
+from voiced.workers.process import WorkerDismissed, WorkerProcess
 from voiced_ipc.errors import (
     DeviceOutOfMemory,
     EngineCrashed,
@@ -58,6 +59,25 @@ class RunOwner(Protocol):
         """The run cannot go on."""
 
 
+class PromptSource(Protocol):
+    """Where voices of recordings come from."""
+
+    def ask(self, voice: str, digest: str, ready: Mapping[str, object]) -> dict[str, object] | None:
+        """Return the `prompt` of a `speak` frame; None = this voice needs none.
+
+        Args:
+            voice: A voice that was added.
+            digest: What it was when the job began.
+            ready: What the worker said of itself.
+
+        Raises:
+            VoicedError: If it is gone since.
+        """
+
+    def told(self, job_id: str, asked: Mapping[str, object], answer: Mapping[str, object]) -> None:
+        """Take note of a worker's `prompt` frame."""
+
+
 class Scheduler:
     """Spreads the batches of all runs over the pool's workers.
 
@@ -66,6 +86,7 @@ class Scheduler:
         pace: Learns, and gives deadlines.
         limits: See there.
         owner: Is told what becomes of the runs.
+        prompts: Give voices of recordings; None = there are none.
     """
 
     def __init__(
@@ -74,11 +95,13 @@ class Scheduler:
         pace: Pace,
         limits: SchedulerLimits,
         owner: RunOwner,
+        prompts: PromptSource | None = None,
     ) -> None:
         self._pool = pool
         self._pace = pace
         self.limits = limits
         self._owner = owner
+        self._prompts = prompts
         self._runs: dict[str, Run] = {}
         self._order: list[Run] = []
         """The same, first the one that goes first."""
@@ -146,14 +169,15 @@ class Scheduler:
         self._is_woken = False
         if self._is_draining or self.is_paused:
             return
-        busy: set[str] = set()
+        busy: set[tuple[str, str]] = set()
         for run in self.runs:
-            if run.spec.model in busy:
+            place = (run.spec.model, run.job.order.speech.device)
+            if place in busy:
                 continue
             try:
                 if not self._feed(run):
-                    busy.add(run.spec.model)
-            except EngineLoadFailed as error:
+                    busy.add(place)
+            except (EngineLoadFailed, DeviceOutOfMemory) as error:
                 self._wait_or_fail(run, error)
             except VoicedError as error:
                 self._owner.fail(run, error)
@@ -163,7 +187,7 @@ class Scheduler:
         while True:
             if run.is_over or run.is_paused:
                 return True
-            worker = self._pool.free_worker(run.spec.model)
+            worker = self._pool.free_worker(run.spec.model, run.job.order.speech.device)
             if worker is None:
                 return False
             batch = run.next_batch(worker.slots)
@@ -171,7 +195,7 @@ class Scheduler:
                 return True
             if not run.has_begun:
                 self._owner.started(run)
-            run.begin(batch)
+            run.begin(batch, holds_back=worker.ready.get("is_repeatable") is False)
             self._pool.use(run.spec.model, run.job.order.speech.keep_alive_s)
             # The task begins on a later turn of the loop; until then others must find the slot taken.
             slot = worker.reserve()
@@ -179,7 +203,7 @@ class Scheduler:
             self._tasks[task] = (run, worker, slot)
             task.add_done_callback(self._landed)
 
-    def _wait_or_fail(self, run: Run, error: EngineLoadFailed) -> None:
+    def _wait_or_fail(self, run: Run, error: VoicedError) -> None:
         """A stream fails when its engine is broken; a durable job waits until it is tried again."""
         if run.is_durable:
             run.note(f"waits: {error.message.partition(';')[0]}")  # without the seconds, which count down
@@ -211,7 +235,7 @@ class Scheduler:
 
     async def _speak(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
         """Speak one batch; whatever happens, the run knows how it ended."""
-        key = Key(run.spec.model, "cpu", run.plan.language)
+        key = Key(run.spec.model, worker.device.partition(":")[0], run.plan.language)
         chars = run.chars(batch)
         deadline_s = self._pace.deadline_s(
             key, chars, least_s=self.limits.deadline_s, slowest_s_per_char=run.spec.slowest_s_per_char
@@ -225,6 +249,11 @@ class Scheduler:
         except TimeoutError:
             worker.kill(f"it took longer than {deadline_s:.0f} s for {chars} characters")
             failure = EngineCrashed(f"a segment took longer than {deadline_s:.0f} s")
+        except WorkerDismissed as error:
+            # Somebody moved or unloaded the model: what it spoke is spoken again, and is nobody's fault.
+            run.land(batch, is_redone=True)
+            run.note(f"segment {batch.first + 1} was begun anew: {error.message}")
+            return
         except VoicedError as error:
             failure = error
         except OSError as error:
@@ -237,23 +266,34 @@ class Scheduler:
             failure = InternalError("a fault inside voiced; the log has the details")
         run.land(batch, is_redone=failure is not None)
         if failure is not None and not run.is_over:
-            self._count_failure(run, batch, failure)
+            self._count_failure(run, batch, failure, worker)
         elif run.is_spoken and not run.is_over:
             self._owner.spoken(run)
 
     async def _relay(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
         rate = worker.sample_rate_hz
-        async with contextlib.aclosing(worker.run(self._request(run, batch), reserved=slot)) as frames:
+        if not run.is_durable and rate != run.spec.sample_rate_hz:
+            raise InternalError(
+                f"{run.spec.model} speaks at {rate} Hz and was announced at {run.spec.sample_rate_hz} Hz; "
+                "install the model again"
+            )
+        request = self._request(run, batch)
+        prompt = self._prompt(run, worker)
+        if prompt is not None:
+            request["prompt"] = prompt
+        async with contextlib.aclosing(worker.run(request, reserved=slot)) as frames:
             async for fields, payload in frames:
                 kind: Any = fields["type"]
                 if kind == "audio":
-                    run.take_audio(_index(fields), payload, "cpu")
+                    run.take_audio(_index(fields), payload, worker.run_as)
                 elif kind == "spoken":
                     words, missed = fields.get("words", 0), fields.get("missed", [])
                     assert isinstance(words, int)
                     assert isinstance(missed, list)
                     run.take_spoken(_index(fields), Spoken(words, len(missed)), rate)
                     self._owner.progressed(run)
+                elif kind == "prompt" and prompt is not None and self._prompts is not None:
+                    self._prompts.told(run.job.job_id, prompt, fields)
                 elif kind == "cancelled":
                     raise JobCancelled("the worker was told to stop")
 
@@ -273,21 +313,33 @@ class Scheduler:
             )
         return {
             "type": "speak",
-            "voice": speech.voice,
+            # An added voice is no name that the engine knows.
+            "voice": "" if speech.voice_digest else speech.voice,
             "language": run.plan.language,
             "speed": speech.speed,
             "pitch": speech.pitch,
             "volume": speech.volume,
             "is_stream": not run.is_durable,
+            "description": speech.description,
+            "max_chars": self._pool.engine(run.spec.model).max_chars,
             "segments": segments,
         }
+
+    def _prompt(self, run: Run, worker: WorkerProcess) -> dict[str, object] | None:
+        """Whose recordings speak: looked up for each batch, as the worker may be another model's size than before."""
+        speech = run.job.order.speech
+        if self._prompts is None or not speech.voice_digest:
+            return None
+        return self._prompts.ask(speech.voice, speech.voice_digest, worker.ready)
 
     def _seed(self, run: Run, index: int) -> int:
         """A described voice is what its seed makes of the words: one seed for the job, or it would be many people."""
         seed = run.job.order.speech.seed
         return seed if run.spec.identity == "description" else segment_seed(seed, index)
 
-    def _count_failure(self, run: Run, batch: Batch, failure: VoicedError) -> None:
+    def _count_failure(self, run: Run, batch: Batch, failure: VoicedError, worker: WorkerProcess) -> None:
+        if isinstance(failure, DeviceOutOfMemory) and (eased := self._pool.relieve(run.spec.model, worker)):
+            run.note(f"segment {batch.first + 1} found no memory on {worker.device}: {eased}")
         run.attempts[batch] += 1
         attempt = run.attempts[batch]
         logger.warning(

@@ -7,7 +7,7 @@ when first needed. Every call has a limit in time, and a missing daemon is an er
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -164,6 +164,21 @@ class Client:
             if not after:
                 return
 
+    def cache_stats(self) -> list[m.CacheInfo]:
+        """Return the caches with their statistics."""
+        return self._ask(m.GetCacheStats(request_id=new_id()), m.Caches).caches
+
+    def cache_entries(self, cache: str = "") -> Iterator[m.CacheEntry]:
+        """Return the entries of a cache, or of all, last used first, read a page at a time."""
+        after = ""
+        while True:
+            request = m.ListCache(request_id=new_id(), cache=cache, after=after, limit=200)
+            page = self._ask(request, m.CacheEntries)
+            yield from page.entries
+            after = page.next
+            if not after:
+                return
+
     def models(self) -> list[m.ModelInfo]:
         """Return the models."""
         return self._ask(m.ListModels(request_id=new_id()), m.Models).models
@@ -197,6 +212,41 @@ class Client:
         return self.control(
             m.SetDeviceLock(request_id=new_id(), device=device, for_s=for_s, until_pid=until_pid)
         )
+
+    def add_voice(
+        self, voice: str, recordings: "Sequence[tuple[Path, str]]" = (), **options: Any
+    ) -> m.VoiceReply:
+        """Return the voice made of recordings, or of a description; they are copied, the originals stay.
+
+        Args:
+            voice: Its name.
+            recordings: Each with what is said in it; an empty transcript = not known.
+            options: Fields of `AddVoice`: description, language, replace.
+        """
+        from pathlib import Path
+
+        incoming = Path(self.status().incoming_folder)
+        copies: list[Path] = []
+        try:
+            references = []
+            for path, transcript in recordings:
+                copy = incoming / new_id()
+                _copy(path, copy)
+                copies.append(copy)
+                references.append(m.VoiceReference(incoming=copy.name, transcript=transcript))
+            request = m.AddVoice(request_id=new_id(), voice=voice, references=references, **options)
+            return self._ask(request, m.VoiceReply)
+        finally:
+            for copy in copies:  # gone where the daemon took it
+                copy.unlink(missing_ok=True)
+
+    def remove_voice(self, voice: str) -> m.Acknowledged:
+        """Remove a voice that was added."""
+        return self.control(m.RemoveVoice(request_id=new_id(), voice=voice))
+
+    def clear_cache(self, cache: str = "") -> m.Acknowledged:
+        """Empty a cache, or all; what is needed again is made again."""
+        return self.control(m.ClearCache(request_id=new_id(), cache=cache))
 
     def reload(self) -> m.Acknowledged:
         """Make the daemon read its configuration again."""
@@ -233,6 +283,8 @@ class Client:
             for attempt in range(_ATTEMPTS):
                 try:
                     reply, _ = self.receive(connection, request.request_id, self._timeout_s)
+                    while isinstance(reply, m.Progress):  # a model is loaded first: it is being worked on
+                        reply, _ = self.receive(connection, request.request_id, self._timeout_s)
                     break
                 except ConnectionLost:
                     probe(connection.path)

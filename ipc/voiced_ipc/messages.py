@@ -146,6 +146,8 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     error: str
     notes: list[str] = []
     """What was decided for the caller: fallbacks, redone segments, kept faults."""
+    precision: str = ""
+    """Precision really used; empty before the first segment."""
 
 
 class VoiceInfo(Struct, frozen=True, kw_only=True):
@@ -600,7 +602,7 @@ class AudioChunk(Reply, frozen=True, kw_only=True, tag="audio-chunk"):
 
 
 class Progress(Reply, frozen=True, kw_only=True, tag="progress"):
-    """A stream is alive, and how far it is."""
+    """A stream is alive, and how far it is; before `Accepted`: its model is being loaded, to know what it can do."""
 
     job_id: str
     segments: int

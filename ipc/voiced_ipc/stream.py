@@ -51,9 +51,12 @@ class SpeechStream:
         """
         while self._accepted is None:
             reply, _ = self._receive()
-            if not isinstance(reply, m.Accepted):
+            if isinstance(reply, m.Progress):
+                self.progress = reply
+            elif isinstance(reply, m.Accepted):
+                self._accepted = reply
+            else:
                 raise ProtocolError(f"{type(reply).__name__} came before Accepted")
-            self._accepted = reply
         return self._accepted
 
     @property

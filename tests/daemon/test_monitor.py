@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.daemon.workers.tiny import shelf_in
+from voiced.devices.load import LoadMonitor
 from voiced.devices.lock import new_lock, process_start
 from voiced.jobs.schema import open_database
 from voiced.jobs.store import Store
@@ -27,8 +29,8 @@ class Desk:
         self.store = store
         self.told: list[tuple[type[m.Event], dict[str, Any]]] = []
         self._came = asyncio.Event()
-        pool = Pool(PoolLimits(2, 5.0, 300.0), folder, lambda: None, lambda *_: None)
-        self.monitor = DeviceMonitor(pool, store, self._publish, keep_gpu_asleep=True)
+        pool = Pool(PoolLimits(2, 5.0, 300.0), shelf_in(folder), lambda: None, lambda event: None)
+        self.monitor = DeviceMonitor(pool, store, self._publish, LoadMonitor())
 
     def _publish(self, event: type[m.Event], **fields: Any) -> None:
         self.told.append((event, fields))

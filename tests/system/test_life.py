@@ -27,6 +27,8 @@ HEAVY = (
     "fasttext",
     "sqlalchemy",
     "rich",
+    "huggingface_hub",
+    "httpx2",
 )
 
 

@@ -211,8 +211,6 @@ def test_many_at_once_are_all_served(shared_daemon: DaemonProcess) -> None:
         m.EstimateMemory(request_id=m.new_id()),
         m.GetTips(request_id=m.new_id()),
         m.GetMetrics(request_id=m.new_id()),
-        m.ClearCache(request_id=m.new_id()),
-        m.AddVoice(request_id=m.new_id(), voice="x"),
         m.OptimizeForHardware(request_id=m.new_id()),
     ],
     ids=lambda request: m.tag_of(type(request)),

@@ -13,6 +13,8 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
   is the plan of the text exactly as sent (its beginning, where `is_truncated`).
 - `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title
   -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples
+- `reference`: task, sources, folder; recordings that become `ref-1.wav`, `ref-2.wav` ... in the folder
+  -> `prepared`: task, recordings = [{file, sha256, seconds, sample_rate_hz}], notes
 
 What goes wrong is `failed`: task, code (of `ErrorCode`), message; a `finish` that was cancelled too. A task over its
 CPU time fails; where it cannot be interrupted, inside a library, the kernel ends this process at twice that.
@@ -30,7 +32,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -41,6 +43,7 @@ from voiced_ipc.errors import (
     ErrorCode,
     InternalError,
     JobCancelled,
+    ReferenceRefused,
     StorageFailed,
     VoicedError,
 )
@@ -94,7 +97,25 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
 
 
-_Task = TypeVar("_Task", Load, Prepare, Finish)
+class References(msgspec.Struct, frozen=True, kw_only=True):
+    """Recordings to make a voice of."""
+
+    task: int
+    sources: list[str]
+    folder: str
+
+
+class _Wording(NamedTuple):
+    """How a task words that it asks for too much."""
+
+    error: type[VoicedError]
+    remedy: str
+
+
+_OF_DOCUMENTS = _Wording(DocumentRefused, "cut the document into parts")
+_OF_RECORDINGS = _Wording(ReferenceRefused, "take a shorter recording")
+
+_Task = TypeVar("_Task", Load, Prepare, Finish, References)
 
 
 class _Gone(Exception):
@@ -183,11 +204,14 @@ class Scribe:
         elif kind == "finish":
             with self._answering(task):
                 self._finish(_convert(fields, Finish))
+        elif kind == "reference":
+            with self._answering(task, _OF_RECORDINGS):
+                self._make_references(_convert(fields, References))
         elif kind != "cancel":  # of a task that is over
             self._fail(task, InternalError(f"The scribe knows no {kind!r}; restart voiced."))
 
     @contextmanager
-    def _answering(self, task: object) -> Iterator[None]:
+    def _answering(self, task: object, wording: _Wording = _OF_DOCUMENTS) -> Iterator[None]:
         """Turn what goes wrong in a task into its one answer."""
         try:
             with self._time_limit():
@@ -197,13 +221,13 @@ class Scribe:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _Gone from error
         except _OutOfTime:
-            message = f"It took more than {self._limits.cpu_s:g} s of computing; cut the document into parts."
-            self._fail(task, DocumentRefused(message))
+            message = f"It took more than {self._limits.cpu_s:g} s of computing; {wording.remedy}."
+            self._fail(task, wording.error(message))
             raise _Gone from None  # it was cut off anywhere, perhaps within an import: a fresh scribe goes on
         except MemoryError:
             mib = self._limits.memory_bytes >> 20
-            message = f"It needs more than the {mib} MiB of memory allowed; cut the document into parts."
-            self._fail(task, DocumentRefused(message))
+            message = f"It needs more than the {mib} MiB of memory allowed; {wording.remedy}."
+            self._fail(task, wording.error(message))
             raise _Gone from None
         except OSError as error:
             self._fail(task, _storage_error(error))
@@ -283,6 +307,24 @@ class Scribe:
             "is_truncated": len(text) < len(document.text),
         }
         self._link.send(answer, b"" if task.folder else packed)
+
+    def _make_references(self, task: References) -> None:
+        from voiced.child.reference import make_reference
+
+        recordings: list[Fields] = []
+        notes: list[str] = []
+        for number, source in enumerate(task.sources, 1):
+            self._inbox.look(task.task)
+            name = f"ref-{number}.wav"
+            which = "the recording" if len(task.sources) == 1 else f"recording {number}"
+            try:
+                made = make_reference(Path(source), Path(task.folder) / name)
+            except ReferenceRefused as error:
+                raise ReferenceRefused(f"{which} cannot become a voice: {error.message}") from error
+            notes += [f"{which}: {note}" for note in made.notes]
+            facts = {"sha256": made.sha256, "seconds": made.seconds, "sample_rate_hz": made.sample_rate_hz}
+            recordings.append({"file": name, **facts})
+        self._link.send({"type": "prepared", "task": task.task, "recordings": recordings, "notes": notes})
 
     def _finish(self, task: Finish) -> None:
         from voiced.audio.writers import Spool, Target, encode

@@ -10,19 +10,21 @@ import argparse
 import importlib
 import logging
 import os
-import queue
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from voiced.child.lifeline import bind_to_parent, rss_bytes
+from voiced.child.lifeline import bind_to_parent
+from voiced.child.mailbox import Mailbox, Task
 from voiced.child.outlet import Outlet
+from voiced.child.pieces import pieces_of
+from voiced.child.prompts import Prompts
+from voiced.child.self_test import self_test
 from voiced.engines.base import Engine, LoadSettings, LoadStep, SegmentRequest
-from voiced.workers.link import ChildLink, Fields, LinkError
+from voiced.workers.link import ChildLink, Fields
 from voiced_ipc.errors import EngineLoadFailed, RequestRejected, SynthesisFailed, VoicedError
 
 if TYPE_CHECKING:
@@ -44,98 +46,11 @@ ENGINES = {
 }
 """Engine name to module and class; imported when it is loaded."""
 
+_IDENTITY = ("precision", "quantization", "revision")
+"""What the `load` frame adds to the engine's own identity."""
+
 EXIT_LOST_ENGINE = 3
 """Exit code: the engine failed and could not be loaded again."""
-
-
-class Task(NamedTuple):
-    """One `speak` frame."""
-
-    task: int
-    is_stream: bool
-    segments: tuple[SegmentRequest, ...]
-    cancelled: threading.Event
-
-
-class Mailbox:
-    """What the link's thread hands to the main thread, and the one way to send.
-
-    Args:
-        link: To the daemon.
-    """
-
-    def __init__(self, link: ChildLink) -> None:
-        self._link = link
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._cancels: dict[int, threading.Event] = {}
-        self._sending = threading.Lock()
-
-    def send(self, fields: Fields, payload: bytes = b"") -> None:
-        """Send one frame whole; the process ends where the daemon is gone."""
-        try:
-            with self._sending:
-                self._link.send(fields, payload)
-        except OSError:
-            os._exit(0)
-
-    def start(self) -> None:
-        """Start to read the link."""
-        threading.Thread(target=self._read, name="link", daemon=True).start()
-
-    def next_task(self) -> Task:
-        """Return the next task; waits for it."""
-        return self._tasks.get()
-
-    def end_task(self, task: Task, fields: Fields) -> None:
-        """Send the frame that ends a task: after it a cancel finds nothing.
-
-        Args:
-            task: Which.
-            fields: The frame, without `task`.
-        """
-        self._cancels.pop(task.task, None)
-        self.send({**fields, "task": task.task})
-
-    def _read(self) -> None:
-        try:
-            while (frame := self._link.receive()) is not None:
-                self._take(frame[0])
-        except (OSError, LinkError):
-            logger.error("the link to the daemon broke")
-        except Exception:
-            logger.exception("a frame that cannot be understood")
-            os._exit(2)
-        # The main thread may be inside the engine for minutes: do not wait for it.
-        os._exit(0)
-
-    def _take(self, fields: dict[str, Any]) -> None:
-        kind = fields["type"]
-        if kind == "speak":
-            cancelled = self._cancels[fields["task"]] = threading.Event()
-            requests = tuple(_request(fields, segment) for segment in fields["segments"])
-            self._tasks.put(Task(fields["task"], bool(fields.get("is_stream")), requests, cancelled))
-        elif kind == "cancel":
-            event = self._cancels.get(fields["task"])
-            if event is not None:
-                event.set()
-        elif kind == "ping":
-            self.send({"type": "pong", "n": fields.get("n", 0), "rss_bytes": rss_bytes()})
-        elif kind == "end":
-            os._exit(0)
-
-
-def _request(fields: dict[str, Any], segment: dict[str, Any]) -> SegmentRequest:
-    return SegmentRequest(
-        place=segment["index"],
-        text=segment["text"],
-        language=segment.get("language") or fields.get("language") or "",
-        voice=fields.get("voice") or "",
-        seed=int(segment.get("seed") or 0),
-        speed=float(fields.get("speed", 1.0)),
-        pitch=float(fields.get("pitch", 1.0)),
-        volume=float(fields.get("volume", 1.0)),
-        description=fields.get("description") or "",
-    )
 
 
 def _settings(fields: Fields) -> LoadSettings:
@@ -179,6 +94,7 @@ class Worker:
         self._mailbox = mailbox
         self._load_fields = load
         self._engine = self._load()
+        self._prompts = Prompts(self.identity, lambda references: self._engine.make_voice(references))
 
     def _load(self) -> Engine:
         fields = self._load_fields
@@ -204,10 +120,16 @@ class Worker:
     def _tell(self, step: LoadStep) -> None:
         self._mailbox.send({"type": "loading", "fraction": step.fraction, "what": step.what})
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What was really loaded, all that decides whether a prompt fits."""
+        asked = {name: str(self._load_fields.get(name) or "") for name in _IDENTITY}
+        return {**{name: value for name, value in asked.items() if value}, **self._engine.identity}
+
     def announce(self) -> None:
         """Tell the daemon what the engine can do."""
         can = self._engine.capabilities
-        languages = dict.fromkeys(language for voice in can.voices for language in voice.languages)
+        own = (language for voice in can.voices for language in voice.languages)
         voices = [
             {
                 **voice._asdict(),
@@ -221,10 +143,10 @@ class Worker:
                 "type": "ready",
                 "sample_rate_hz": can.sample_rate_hz,
                 "slots": 1,
-                "languages": list(languages or can.languages),
+                "languages": list(dict.fromkeys([*own, *can.languages])),
                 "voices": voices,
                 "identities": list(can.identities),
-                "identity": dict(self._engine.identity),
+                "identity": self.identity,
                 "max_segment_chars": can.max_segment_chars,
                 "reference_s": list(can.reference_s),
                 "can_blend": can.can_blend,
@@ -245,7 +167,10 @@ class Worker:
         if task.cancelled.is_set():
             return {"type": "cancelled"}
         try:
-            self._speak(task)
+            if task.is_test:
+                self_test(self._engine, task.cancelled)
+            else:
+                self._speak(task)
         except RequestRejected as error:  # the engine looked and did nothing
             return _failure(error)
         except VoicedError as error:
@@ -259,16 +184,39 @@ class Worker:
             message = f"the engine failed ({type(error).__name__}); the segment can be tried again"
             failure = {"type": "failed", "code": "synthesis-failed", "message": message}
         else:
-            return {"type": "cancelled" if task.cancelled.is_set() else "done"}
+            return {"type": "cancelled" if self._was_cancelled(task) else "done"}
         self._start_afresh()
-        return {"type": "cancelled"} if task.cancelled.is_set() else failure
+        return {"type": "cancelled"} if self._was_cancelled(task) else failure
+
+    def _was_cancelled(self, task: Task) -> bool:
+        """A test cancels itself once it has heard enough."""
+        return task.cancelled.is_set() and not task.is_test
 
     def _speak(self, task: Task) -> None:
+        segments = self._with_prompt(task)
         max_batch = self._engine.capabilities.max_batch
-        for first in range(0, len(task.segments), max_batch):
-            self._speak_batch(task, task.segments[first : first + max_batch])
+        for first in range(0, len(segments), max_batch):
             if task.cancelled.is_set():
                 return
+            self._speak_batch(task, segments[first : first + max_batch])
+
+    def _with_prompt(self, task: Task) -> tuple[SegmentRequest, ...]:
+        """The task's segments with its voice, where recordings make it; the daemon is told where that came from."""
+        if task.prompt is None:
+            return task.segments
+        found = self._prompts.get(task.prompt)
+        self._mailbox.send(
+            {
+                "type": "prompt",
+                "task": task.task,
+                "key": task.prompt.key,
+                "source": found.source,
+                "bytes": found.size_bytes,
+                "took_ms": found.took_ms,
+                "reason": found.reason,
+            }
+        )
+        return tuple(segment._replace(prompt=found.prompt) for segment in task.segments)
 
     def _speak_batch(self, task: Task, batch: tuple[SegmentRequest, ...]) -> None:
         rate = self._engine.capabilities.sample_rate_hz
@@ -278,7 +226,7 @@ class Worker:
             )
             for request in batch
         }
-        for place, chunk in self._chunks(batch, task.cancelled):
+        for place, chunk in self._chunks(task, batch):
             # Chunks come in order: the segments before this one are complete.
             while (earlier := next(iter(outlets))) != place:
                 outlets.pop(earlier).finish(0, [])
@@ -287,14 +235,13 @@ class Worker:
             for outlet in outlets.values():
                 outlet.finish(0, [])
 
-    def _chunks(
-        self, batch: tuple[SegmentRequest, ...], cancelled: threading.Event
-    ) -> Iterator[tuple[int, "FloatArray"]]:
+    def _chunks(self, task: Task, batch: tuple[SegmentRequest, ...]) -> Iterator[tuple[int, "FloatArray"]]:
         """What the engine makes, up to a cancel; an engine that does not look is left at its next chunk."""
-        for place, chunk in self._engine.speak(batch, cancelled):
-            if cancelled.is_set():
-                return
-            yield place, chunk
+        for part in _parts(batch, task.max_chars):
+            for place, chunk in self._engine.speak(part, task.cancelled):
+                if task.cancelled.is_set():
+                    return
+                yield place, chunk
 
     def _start_afresh(self) -> None:
         """Drop the engine's state: what failed in the middle must not be heard in the next segment."""
@@ -304,6 +251,16 @@ class Worker:
         except Exception:
             logger.exception("the engine cannot be loaded again")
             os._exit(EXIT_LOST_ENGINE)
+
+
+def _parts(batch: tuple[SegmentRequest, ...], max_chars: int) -> Iterator[tuple[SegmentRequest, ...]]:
+    """What one call to the engine takes: a batch as it is, or each segment of it piece by piece."""
+    if not max_chars:
+        yield batch
+        return
+    for request in batch:
+        for piece in pieces_of(request.text, max_chars):
+            yield (request._replace(text=piece),)
 
 
 def _failure(error: VoicedError) -> Fields:

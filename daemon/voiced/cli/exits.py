@@ -52,6 +52,7 @@ _CODES: dict[type[e.VoicedError], Exit] = {
     own.ConfigError: Exit.CONFIG,
     own.AlreadyRunning: Exit.ALREADY_RUNNING,
     own.UnsafeFolder: Exit.CONFIG,
+    own.LibraryError: Exit.DATA,
 }
 
 

@@ -9,7 +9,9 @@ from voiced.cli.parser import add_json, add_no_start, between
 from voiced.cli.part import Part
 from voiced.cli.speech import device
 from voiced.cli.status import model_text, shows
-from voiced.cli.text import printable, table
+from voiced.cli.text import printable, size, span, table
+from voiced.models.catalogue import CATALOGUE
+from voiced.models.spec import ModelSpec
 from voiced_ipc import messages as m
 
 _LOAD_TIMEOUT_S = 600.0
@@ -17,6 +19,7 @@ _LOAD_TIMEOUT_S = 600.0
 
 
 def _declare_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="also those that can be installed, and how")
     add_json(parser)
     add_no_start(parser)
 
@@ -24,22 +27,101 @@ def _declare_models(parser: argparse.ArgumentParser) -> None:
 def _run_models(options: argparse.Namespace) -> int:
     with connect_or_start(no_start=options.no_start) as client:
         models = client.models()
+    here = [model for model in models if model.state is not m.ModelState.MISSING]
+    missing = missing_models(models) if options.all else []
     if options.json:
-        print_json({"models": [document(model) for model in models]})
-    else:
-        print_lines(models_page(models))
+        print_json({"models": [document(model) for model in here + missing]})
+        return Exit.OK
+    print_lines(models_page(here))
+    if options.all:
+        print_lines(["", *missing_page(missing)])
     return Exit.OK
 
 
+def missing_models(models: list[m.ModelInfo]) -> list[m.ModelInfo]:
+    """Return the models that could be installed: those of the catalogue, and those that the daemon knows of.
+
+    Args:
+        models: What the daemon says.
+    """
+    told = {model.model: model for model in models}
+    known = {
+        name: told.get(name) or _unheard(spec) for name, spec in CATALOGUE.items() if not spec.is_embedded
+    }
+    return [model for model in (known | told).values() if model.state is m.ModelState.MISSING]
+
+
+def _unheard(spec: ModelSpec) -> m.ModelInfo:
+    return m.ModelInfo(
+        model=spec.model,
+        engine=spec.engine,
+        state=m.ModelState.MISSING,
+        device="",
+        licence=spec.licence,
+        sample_rate_hz=spec.sample_rate_hz,
+        family=spec.family,
+        identity=spec.identity,
+        is_noncommercial=spec.is_noncommercial,
+        needs_bytes=spec.needs_bytes,
+        detail=spec.about,
+    )
+
+
 def models_page(models: list[m.ModelInfo]) -> list[str]:
-    """Return models as a table."""
+    """Return models that are here as a table."""
     if not models:
-        return ["no models"]
+        return ["no models; `voiced models --all` tells which there are"]
     rows = [
-        (model.model, model.licence or "-", f"{model.sample_rate_hz} Hz", model_text(model), model.detail)
+        (
+            model.model,
+            model_text(model),
+            size(model.installed_bytes) if model.installed_bytes else "-",
+            size(model.needs_bytes) if model.needs_bytes else "-",
+            unloads_text(model),
+            licence_text(model),
+        )
         for model in models
     ]
-    return table(("MODEL", "LICENCE", "RATE", "STATE", "DETAIL"), rows)
+    return table(("MODEL", "STATE", "DISK", "NEEDS", "UNLOADS IN", "LICENCE"), rows)
+
+
+def missing_page(models: list[m.ModelInfo]) -> list[str]:
+    """Return models that are not here as a table, with the command that installs each."""
+    rows = [
+        (
+            model.model,
+            size(model.needs_bytes) if model.needs_bytes else "-",
+            licence_text(model),
+            _command(model.model),
+            model.detail,
+        )
+        for model in models
+    ]
+    return [
+        *table(("MODEL", "NEEDS", "LICENCE", "TO INSTALL IT", "WHAT IT IS"), rows),
+        "",
+        "Also `voiced pull piper:VOICE` (piper:en_US-lessac-medium) and `voiced pull mms:LANGUAGE` (mms:deu).",
+    ]
+
+
+def licence_text(model: m.ModelInfo) -> str:
+    """Return the licence of a model's weights; one that forbids commercial use is marked."""
+    licence = printable(model.licence) or "-"
+    return f"{licence} (non-commercial)" if model.is_noncommercial else licence
+
+
+def unloads_text(model: m.ModelInfo) -> str:
+    """Return when a loaded model goes."""
+    if model.unloads_in_s is not None:
+        return span(model.unloads_in_s)
+    return "stays" if model.state is m.ModelState.LOADED else "-"
+
+
+def _command(model: str) -> str:
+    spec = CATALOGUE.get(model)
+    if spec is not None and not spec.sources:
+        return f"voiced import {model} FOLDER"
+    return f"voiced pull {model}"
 
 
 def _declare_load(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +165,9 @@ def _run_unload(options: argparse.Namespace) -> int:
 
 
 PARTS = {
-    "models": Part(_declare_models, _run_models, ("voiced models", "voiced models --json")),
+    "models": Part(
+        _declare_models, _run_models, ("voiced models", "voiced models --all", "voiced models --json")
+    ),
     "load": Part(
         _declare_load,
         _run_load,

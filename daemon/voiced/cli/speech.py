@@ -7,6 +7,7 @@ from voiced.cli.parser import between
 
 _FIELDS = {
     "voice": "voice",
+    "describe": "description",
     "language": "language",
     "model": "model",
     "device": "device",
@@ -28,7 +29,12 @@ def add_speech(parser: argparse.ArgumentParser, *, is_file: bool) -> None:
         is_file: The daemon makes a file, and so can change the sample rate; a stream has the engine's own.
     """
     group = parser.add_argument_group("how it sounds")
-    group.add_argument("--voice", metavar="ID", help="a voice that `voiced voices` lists")
+    group.add_argument(
+        "--voice", metavar="ID", help="a voice that `voiced voices` or `voiced voice list` shows"
+    )
+    group.add_argument(
+        "--describe", metavar="WORDS", help="the voice, or how it speaks, for models that heed words"
+    )
     group.add_argument(
         "--language", metavar="TAG", help="en, de, fr-CA ...; otherwise the voice's, or the text's"
     )

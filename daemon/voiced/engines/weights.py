@@ -5,17 +5,59 @@ nothing until they are used. Imported by engines with torch; nobody else.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils import parametrize
 
-from voiced_ipc.errors import EngineLoadFailed
+from voiced.engines.torch_setup import memory_named
+from voiced_ipc.errors import EngineLoadFailed, ModelDamaged
 
 _SHOWN = 3
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the map that a JSON file of a model holds.
+
+    Raises:
+        ModelDamaged: If it cannot be read, or holds something else.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{file.name} cannot be read ({error}): import or pull the model again") from error
+    if not isinstance(found, dict):
+        raise ModelDamaged(f"{file.name} holds no configuration: import or pull the model again")
+    return found
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model: those that its index names, else all that lie in the folder.
+
+    Raises:
+        ModelDamaged: If there is none, or the index is no index.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = read_config(index).get("weight_map")
+        if not isinstance(named, dict) or not all(_is_plain(name) for name in named.values()):
+            raise ModelDamaged(f"{index.name} is no index of weights: import or pull the model again")
+        return [folder / name for name in sorted(set(named.values()))]
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
+        raise ModelDamaged("the model has no weights (*.safetensors): import or pull it again")
+    return found
+
+
+def _is_plain(name: object) -> bool:
+    """An index may name files of its own folder, nothing else."""
+    return isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
 
 
 def tensors_of(files: Sequence[Path], device: str = "cpu") -> dict[str, torch.Tensor]:
@@ -26,14 +68,16 @@ def tensors_of(files: Sequence[Path], device: str = "cpu") -> dict[str, torch.Te
         device: Where they go.
 
     Raises:
-        EngineLoadFailed: If a file cannot be read.
+        ModelDamaged: If a file cannot be read: it is not there, cut off, or no safetensors file.
+        DeviceOutOfMemory: If the device has no room for them.
     """
     found: dict[str, torch.Tensor] = {}
     for file in files:
         try:
-            found |= load_file(file, device=device)
+            with memory_named(f"the weights in {file.name}"):
+                found |= load_file(file, device=device)
         except (OSError, SafetensorError) as error:
-            raise EngineLoadFailed(
+            raise ModelDamaged(
                 f"{file.name} cannot be read ({error}): import or pull the model again"
             ) from error
     return found
@@ -97,3 +141,29 @@ def refuse_unset(module: nn.Module) -> None:
     """
     tensors = [*module.named_parameters(), *module.named_buffers()]
     _refuse("are missing from", [name for name, tensor in tensors if tensor.is_meta])
+
+
+def refuse_other_depth(names: Iterable[str], prefix: str, layers: int) -> None:
+    """Look that the weights have as many layers as the configuration says, before a module is built after it.
+
+    Args:
+        names: Of the weights.
+        prefix: What stands before a layer's number: `model.layers.`.
+        layers: What the configuration says.
+
+    Raises:
+        EngineLoadFailed: If they differ: a damaged number would build layers for hours.
+    """
+    numbers = {name[len(prefix) :].partition(".")[0] for name in names if name.startswith(prefix)}
+    if len(numbers) != layers:
+        raise EngineLoadFailed(
+            f"the configuration has {layers} layers and the weights have {len(numbers)}: "
+            "is it the right model? Pull or import it again"
+        )
+
+
+def fold_weight_norm(module: nn.Module) -> None:
+    """Compute normalised weights once instead of in every call; the results are the same to the bit."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part, "weight"):
+            parametrize.remove_parametrizations(part, "weight")

@@ -35,7 +35,7 @@ class Assembly:
     """The audio of one job in the making.
 
     A segment may be spoken again after a crash: what it already gave is skipped, so the reader hears it once.
-    That needs an engine that repeats itself; for others the caller keeps a segment back until it is whole.
+    That needs an engine that repeats itself; of others a segment is given out when it is whole (`holds_back`).
 
     Args:
         segments: Of the plan.
@@ -57,6 +57,8 @@ class Assembly:
         self.closed: list[tuple[int, int]] = []
         """(segments, bytes) after each segment that became whole; the caller takes them out."""
         self._skip: dict[int, int] = {}
+        self.holds_back = False
+        """The engine does not repeat itself."""
 
     @property
     def head(self) -> int:
@@ -89,12 +91,10 @@ class Assembly:
             pcm = pcm[skip:]
         if not pcm:
             return []
-        if index != self._head:
+        if index != self._head or self.holds_back:
             self._waiting.setdefault(index, []).append(pcm)
             return []
-        self._given[index] = self._given.get(index, 0) + len(pcm)
-        self._given_bytes += len(pcm)
-        return [pcm]
+        return self._give([pcm])
 
     def spoken(self, index: int, sample_rate_hz: int) -> list[bytes]:
         """Take the end of a segment; return what can be given out now: pauses, and segments that waited."""
@@ -102,8 +102,19 @@ class Assembly:
             self._complete.add(index)
         given: list[bytes] = []
         while self._head in self._complete:
+            given += self._give(self._waiting.pop(self._head, []))
             given += self._close_head(sample_rate_hz)
+        if not self.holds_back:
+            given += self._give(self._waiting.pop(self._head, []))
         return given
+
+    def _give(self, pieces: list[bytes]) -> list[bytes]:
+        """Count audio of the head that is given out."""
+        size = sum(map(len, pieces))
+        if size:
+            self._given[self._head] = self._given.get(self._head, 0) + size
+            self._given_bytes += size
+        return pieces
 
     def _close_head(self, sample_rate_hz: int) -> list[bytes]:
         index = self._head
@@ -114,9 +125,4 @@ class Assembly:
         self._head += 1
         self._given_bytes += pause * BYTES_PER_SAMPLE
         self.closed.append((self._head, self._given_bytes))
-        given = [bytes(pause * BYTES_PER_SAMPLE)] if pause else []
-        following = self._waiting.pop(self._head, [])
-        if following:
-            self._given[self._head] = sum(map(len, following))
-            self._given_bytes += self._given[self._head]
-        return given + following
+        return [bytes(pause * BYTES_PER_SAMPLE)] if pause else []

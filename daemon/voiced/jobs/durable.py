@@ -19,7 +19,6 @@ from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import FileSink
 from voiced.jobs.spool import FileText, PartFile, discard, read_plan
 from voiced.jobs.store import Store
-from voiced.models.catalogue import CATALOGUE
 from voiced.scheduler import Scheduler
 from voiced.segments import Plan, PlanDamaged
 from voiced_ipc import messages as m
@@ -146,23 +145,27 @@ class DurableJobs:
                 continue
             try:
                 self._begin(job, read_plan(self._intake.folder(job.job_id)))
-            except (OSError, PlanDamaged, KeyError) as error:
-                fault = StorageFailed(f"it cannot go on after a restart: {error!r} (its files, or its model)")
+            except (OSError, PlanDamaged) as error:
+                fault = StorageFailed(f"it cannot go on after a restart: its files cannot be read: {error!r}")
                 self._background.spawn(self._give_up(job, fault))
+            except VoicedError as error:  # its model was removed
+                self._background.spawn(self._give_up(job, error))
 
     def _begin(self, job: Job, plan: Plan) -> None:
         """Put a durable job into the queue.
 
         Raises:
             OSError: If its files cannot be opened.
+            UnknownModel, ModelMissing: If its model is gone.
         """
+        spec = self._intake.spec(job.order.speech.model)
         part = PartFile(Path(job.order.part), job.progress.data_bytes)
         try:
             text = FileText(self._intake.folder(job.job_id) / "text")
         except OSError:
             part.close()
             raise
-        run = Run(job, plan, text, CATALOGUE[job.order.speech.model], self._intake.pauses())
+        run = Run(job, plan, text, spec, self._intake.pauses())
         run.sink = FileSink(
             part,
             self._store,

@@ -5,6 +5,7 @@ Nothing is accepted here: the manager puts what comes out into the store, and on
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from voiced.files import printable
 from voiced.jobs import resolve
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.job import Order, Speech, digest_of, stamp
-from voiced.jobs.resolve import VoiceRow
+from voiced.jobs.resolve import Abilities, abilities_of
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.spool import PARTS_FOLDER, discard, read_plan
 from voiced.models.spec import ModelSpec
+from voiced.models.voices import Voices
 from voiced.paths import Paths
 from voiced.segments import Plan, PlanDamaged, unpack_plan
 from voiced.text.plan import Limits, make_plan
@@ -29,6 +31,8 @@ from voiced_ipc.messages import Lane, OnLongText, Output, Subtitles, Synthesize
 FIRST_SEGMENT_CHARS = 80
 """The first segment of a stream ends at the first clause of at most so many characters."""
 DEFAULT_LANGUAGE = "en"
+SPEAKER = "speaker"
+"""A model whose voices are its own."""
 SOURCE = "source"
 """Name of a handed-in document in its job's folder."""
 _LANES = {Output.STREAM: Lane.INTERACTIVE, Output.FILE: Lane.NORMAL}
@@ -44,6 +48,19 @@ class Planned(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class _Asked(NamedTuple):
+    """How a text is to be spoken."""
+
+    speech: Speech
+    spec: ModelSpec
+    language: str
+    """Empty = to be found out."""
+    likely_language: str
+    """What it is where the text does not tell."""
+    notes: tuple[str, ...] = ()
+    """What differs from what was asked for."""
+
+
 class Intake:
     """Plans what comes in.
 
@@ -52,21 +69,35 @@ class Intake:
         paths: Where the spool lies.
         pool: Knows the models and their voices.
         scribes: Read documents and find out languages.
+        added: The voices that were added.
     """
 
-    def __init__(self, config: Config, paths: Paths, pool: Pool, scribes: Scribes) -> None:
+    def __init__(
+        self, config: Config, paths: Paths, pool: Pool, scribes: Scribes, added: Voices | None = None
+    ) -> None:
         self.config = config
         self.tier = ""
         """Of the hardware."""
+        self.resolve_device: Callable[[str], tuple[str, str]] = lambda device: (device, "")
+        """Gives the device that there is for the one asked for, and a note where it is another."""
         self.max_text_chars = 0
         """What `truncate` keeps on this hardware; 0 = everything."""
         self._paths = paths
         self._pool = pool
         self._scribes = scribes
+        self._added = Voices(paths.voices) if added is None else added
 
     def folder(self, job_id: str) -> Path:
         """Return a job's folder in the spool."""
         return self._paths.spool / job_id
+
+    def spec(self, model: str) -> ModelSpec:
+        """Return what is known of a model.
+
+        Raises:
+            UnknownModel, ModelMissing: If it cannot be loaded.
+        """
+        return self._pool.engine(model).spec
 
     async def plan_stream(self, request: Synthesize, payload: bytes) -> Planned:
         """Return the planned stream.
@@ -81,14 +112,15 @@ class Intake:
             raise InvalidRequest(
                 "a stream has the engine's own rate in this version; leave sample_rate_hz out"
             )
-        speech, spec, language, notes = await self._speech(request)
+        speech, spec, language, likely, notes = await self._speech(request)
         text = _decoded(payload)
         truncate = self._truncate_chars(request, len(text))
         if language and len(text) <= resolve.INLINE_CHARS and not truncate and not text.isspace():
             plan = make_plan(text, language=language, limits=self._limits(spec, is_stream=True))
             original = len(text)
         else:
-            fields = self._prepare_fields(spec, language, truncate, is_stream=True)
+            fields = self._prepare_fields(spec, language, likely, is_stream=True)
+            fields["truncate_chars"] = truncate
             header, packed = await self._scribes.prepare(fields, payload)
             plan, original = _unpacked(packed), _int(header, "original_chars")
         order = self._order(request, digest_of(request, payload), speech, plan)
@@ -102,10 +134,10 @@ class Intake:
         """
         resolve.check_unserved(request)
         file_format = resolve.check_format(request.format or self.config.format)
-        speech, spec, language, notes = await self._speech(request)
+        speech, spec, language, likely, notes = await self._speech(request)
         folder = self.folder(request.request_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fields = self._prepare_fields(spec, language, 0, is_stream=False)
+        fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {"folder": str(folder), "name": request.name}
         if request.incoming:
             fields["source"] = str(self._claim_incoming(request, folder))
@@ -139,10 +171,10 @@ class Intake:
         request = Synthesize(
             request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
         )
-        speech, spec, language, notes = await self._speech(request)
+        speech, spec, language, likely, notes = await self._speech(request)
         folder = self.folder(claim.job_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fields = self._prepare_fields(spec, language, 0, is_stream=False)
+        fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {
             "folder": str(folder),
             "name": printable(claim.path.name),
@@ -174,42 +206,47 @@ class Intake:
 
     # -- parts ----------------------------------------------------------------------------------------
 
-    async def _speech(self, request: Synthesize) -> tuple[Speech, ModelSpec, str, tuple[str, ...]]:
-        """Return how it is spoken, on which model, its language (empty = to be found out), and what differs."""
+    async def _speech(self, request: Synthesize) -> _Asked:
         seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
         speech = resolve.resolve_speech(request, self.config, seed)
         spec = self._pool.engine(speech.model).spec
         device, note = resolve.check_device(request.device, spec, is_strict=self.config.strict_device)
-        speech = speech._replace(device=device)
-        language = request.language
-        if speech.voice or language:
-            voices = await self.voices(speech.model)
+        if device:
+            device, moved = self.resolve_device(device)
+            note = note or moved
+        speech = speech._replace(model=spec.model, device=device)
+        notes: tuple[str, ...] = (note,) if note else ()
+        notes += resolve.ignored_controls(request, spec)
+        language, likely = request.language, self.config.language
+        # The embedded voices need not be asked: whatever the language is, they have one for it.
+        if speech.voice or language or spec.identity != SPEAKER:
+            can = await self.abilities(speech.model)
             if language:
-                language = resolve.check_language(voices, language, speech.model)
-            if speech.voice:
-                row = resolve.find_voice(voices, speech.voice, speech.model)
-                speech = speech._replace(voice=row.voice)
-                language = language or row.language
-        return speech, spec, language or self.config.language, (note,) if note else ()
+                language = resolve.check_language(can.voices, language, speech.model, can.languages)
+            added = self._added.find(speech.voice) if speech.voice else None
+            is_seeded = request.seed is not None
+            speech, own, more = resolve.choose_voice(speech, can, added, is_seeded=is_seeded)
+            notes += more
+            if own is not None:
+                language = language or own.language
+            elif added is not None:
+                likely = added.language or likely
+        return _Asked(speech, spec, language or self.config.language, likely, notes)
 
-    async def voices(self, model: str) -> list[VoiceRow]:
-        """Return a model's voices; waits for it to load.
+    async def abilities(self, model: str) -> Abilities:
+        """Return what a model can do; waits for it to load where it never was.
 
         Raises:
             VoicedError: If it cannot be loaded.
         """
-        engine = await self._pool.known(model)
-        return [
-            VoiceRow(str(row["voice"]), str(row["name"]), tuple(row["languages"]), str(row.get("gender", "")))
-            for row in engine.voices
-        ]
+        return abilities_of((await self._pool.known(model)).ready)
 
     def _limits(self, spec: ModelSpec, *, is_stream: bool) -> Limits:
         return Limits(
             self.config.segment_chars or spec.max_segment_chars, FIRST_SEGMENT_CHARS if is_stream else 0
         )
 
-    def _prepare_fields(self, spec: ModelSpec, language: str, truncate: int, *, is_stream: bool) -> Fields:
+    def _prepare_fields(self, spec: ModelSpec, language: str, likely: str, *, is_stream: bool) -> Fields:
         limits = self._limits(spec, is_stream=is_stream)
         return {
             "type": "prepare",
@@ -217,10 +254,10 @@ class Intake:
             "name": "",
             "folder": "",
             "language": language,
-            "default_language": self.config.language or DEFAULT_LANGUAGE,
+            "default_language": likely or DEFAULT_LANGUAGE,
             "max_chars": limits.max_chars,
             "first_max_chars": limits.first_max_chars,
-            "truncate_chars": truncate,
+            "truncate_chars": 0,
             "max_document_bytes": self.config.max_document_mb << 20,
         }
 

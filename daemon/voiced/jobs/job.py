@@ -25,6 +25,10 @@ class Speech(NamedTuple):
     seed: int = 0
     device: str = ""
     keep_alive_s: float | None = None
+    description: str = ""
+    """The voice, or the manner of speaking, in words."""
+    voice_digest: str = ""
+    """What the voice was made of when the job began, where it was added; empty = a voice of the model."""
 
 
 class Order(NamedTuple):
@@ -79,6 +83,7 @@ class Progress(NamedTuple):
     error_code: str = ""
     error: str = ""
     notes: tuple[str, ...] = ()
+    precision: str = ""
 
 
 class Job(NamedTuple):

@@ -16,13 +16,13 @@ from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job, Order
 from voiced.jobs.pace import Pace
-from voiced.jobs.resolve import VoiceRow
+from voiced.jobs.resolve import Abilities
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
-from voiced.models.catalogue import CATALOGUE
-from voiced.scheduler import Scheduler, SchedulerLimits
+from voiced.models.catalogue import find_spec
+from voiced.scheduler import PromptSource, Scheduler, SchedulerLimits
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
 from voiced_ipc.errors import (
@@ -50,6 +50,7 @@ class JobManager:
         pool: Where workers come from.
         pace: What is learnt of their speed.
         publish: Tells the world: an event class and its fields.
+        prompts: Give voices of recordings to workers.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class JobManager:
         pool: Pool,
         pace: Pace,
         publish: Callable[..., None],
+        prompts: PromptSource | None = None,
     ) -> None:
         config = intake.config
         self._store = store
@@ -67,7 +69,7 @@ class JobManager:
         self._publish = publish
         self.background = Background()
         self.scheduler = Scheduler(
-            pool, pace, SchedulerLimits(config.attempts, config.segment_deadline_s), self
+            pool, pace, SchedulerLimits(config.attempts, config.segment_deadline_s), self, prompts
         )
         self.durable = DurableJobs(store, intake, finisher, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
@@ -122,13 +124,13 @@ class JobManager:
             infos.append(run.info() if run else describe_job(job))
         return infos, following
 
-    async def voices(self, model: str) -> list[VoiceRow]:
-        """Return a model's voices.
+    async def abilities(self, model: str) -> Abilities:
+        """Return what a model can do, its voices above all.
 
         Raises:
             VoicedError: If there is no such model, or it cannot be loaded.
         """
-        return await self._intake.voices(model)
+        return await self._intake.abilities(model)
 
     async def _stored(self, job_id: str) -> Job:
         job = await self._store.find(job_id)
@@ -334,5 +336,5 @@ class JobManager:
 
 def _rate_of(model: str) -> int:
     """The rate of a model's audio; 0 of one that is gone since."""
-    spec = CATALOGUE.get(model)
+    spec = find_spec(model)
     return spec.sample_rate_hz if spec else 0

@@ -12,6 +12,7 @@ from voiced.jobs.job import Job, Progress
 from voiced.jobs.spool import TextSource
 from voiced.models.spec import ModelSpec
 from voiced.segments import Plan
+from voiced.workers.spawn import RunAs
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobInfo, JobState, Output
 
@@ -113,9 +114,15 @@ class Run:
         self._next = end
         return batch
 
-    def begin(self, batch: Batch) -> None:
-        """A worker begins with a batch."""
+    def begin(self, batch: Batch, *, holds_back: bool = False) -> None:
+        """A worker begins with a batch.
+
+        Args:
+            batch: Which.
+            holds_back: Its engine does not repeat itself: a segment is heard when it is whole.
+        """
         self.has_begun = True
+        self.assembly.holds_back = holds_back
         self.flying.add(batch)
         for index in range(batch.first, batch.end):
             self.assembly.begin(index)
@@ -143,13 +150,24 @@ class Run:
 
     # -- what was spoken ------------------------------------------------------------------------------
 
-    def take_audio(self, index: int, pcm: bytes, device: str) -> None:
-        """Take audio of a segment."""
+    def take_audio(self, index: int, pcm: bytes, where: RunAs) -> None:
+        """Take audio of a segment.
+
+        Args:
+            index: Of the segment.
+            pcm: Its next bytes.
+            where: Where and how the model runs.
+        """
         if self.is_over or self.sink is None:
             return
         if self._progress.first_audio_ms is None:
             first_ms = (time.monotonic() - self.accepted_at) * 1000
-            self._progress = self._progress._replace(first_audio_ms=first_ms, device=device)
+            self._progress = self._progress._replace(first_audio_ms=first_ms)
+        if (self._progress.device, self._progress.precision) != (where.device, where.precision):
+            if self._progress.device:
+                old = f"{self._progress.device} ({self._progress.precision})"
+                self.note(f"from segment {index + 1} on {where.device} ({where.precision}), before on {old}")
+            self._progress = self._progress._replace(device=where.device, precision=where.precision)
         for piece in self.assembly.audio(index, pcm):
             self.sink.write(piece)
 
@@ -254,6 +272,7 @@ def describe_job(job: Job, *, segments_done: int | None = None, eta_s: float | N
         voice=order.speech.voice,
         language=order.language,
         device=progress.device,
+        precision=progress.precision,
         format=order.format,
         chars=order.chars,
         segments=order.segments,

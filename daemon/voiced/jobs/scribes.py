@@ -1,4 +1,4 @@
-"""What the daemon asks of its scribes: a document prepared, a file encoded."""
+"""What the daemon asks of its scribes: a document prepared, recordings looked at, a file encoded."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections import deque
 from voiced.workers.link import Fields
 from voiced.workers.pool import Pool
 from voiced.workers.process import Frame, WorkerLost
-from voiced_ipc.errors import DocumentRefused, InternalError
+from voiced_ipc.errors import DocumentRefused, InternalError, ReferenceRefused
 
 PREPARE_S = 120.0
 """Greatest time for a document; a hostile one costs its job no more."""
@@ -51,6 +51,25 @@ class Scribes:
                         f"reading it ended the reader ({error}); it may be damaged or hostile: save it as plain text"
                     ) from error
         raise AssertionError
+
+    async def references(self, sources: list[str], folder: str) -> Fields:
+        """Return the `prepared` frame of recordings that were written into a folder as references.
+
+        Args:
+            sources: What is said to be audio.
+            folder: Where they go.
+
+        Raises:
+            ReferenceRefused: If one cannot become a voice, or kills the scribe.
+            StorageFailed: If the disk refuses.
+        """
+        fields: Fields = {"type": "reference", "sources": list(sources), "folder": folder}
+        try:
+            return (await self._run(fields, b"", is_heavy=False, limit_s=PREPARE_S))[0]
+        except (WorkerLost, TimeoutError) as error:
+            raise ReferenceRefused(
+                f"reading it ended the reader ({error}); it may be damaged or hostile: save it anew, as 16 bit WAV"
+            ) from error
 
     async def finish(self, fields: Fields) -> Fields:
         """Return the `finished` frame of an encoding.

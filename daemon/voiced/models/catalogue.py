@@ -11,6 +11,7 @@ ESPEAK = ModelSpec(
     sample_rate_hz=22050,
     is_lean=True,
     is_embedded=True,
+    controls=("speed", "pitch", "volume"),
     # Measured (tests.bench): a fork for each sentence costs a fifth of the synthesis, for 32 next to nothing.
     file_batch=32,
     stream_batch=8,
@@ -24,6 +25,7 @@ TONE = ModelSpec(
     sample_rate_hz=24000,
     has_folder=True,
     is_embedded=True,
+    controls=("speed", "pitch", "volume"),
     about="a sine tone for tests: no speech, every sample known",
 )
 
@@ -112,6 +114,8 @@ _MODELS = (
         has_gpu_path=True,
         has_folder=True,
         identity="description",
+        # The publisher's example ends at 2,048 tokens: 25 s.
+        max_segment_chars=300,
         slowest_s_per_char=10.0,
         precisions=("bf16", "fp32", "fp16"),
         # 3,301 M parameters in bf16, and SNAC with 19.8 M in fp32.
@@ -133,6 +137,7 @@ _MODELS = (
         sample_rate_hz=24000,
         has_folder=True,
         identity="description",
+        max_segment_chars=300,
         slowest_s_per_char=5.0,
         weights_bytes=3_600_000_000,
         work_bytes=_TORCH_BYTES + (1 << 30),
@@ -168,6 +173,7 @@ _MODELS = (
         model="kokoro",
         engine="kokoro",
         family="kokoro",
+        controls=("speed", "volume"),
         licence="Apache-2.0",
         sample_rate_hz=24000,
         has_gpu_path=True,
@@ -217,6 +223,7 @@ def _piper(model: str, language: str, region: str, name: str, quality: str) -> M
         model=model,
         engine="piper",
         family="piper",
+        controls=("speed", "volume"),
         licence="per voice",
         sample_rate_hz=16000 if quality in ("x_low", "low") else 22050,
         has_folder=True,
@@ -237,6 +244,7 @@ def _mms(model: str, language: str) -> ModelSpec:
     return ModelSpec(
         model=model,
         engine="vits",
+        controls=("speed", "volume"),
         licence="CC-BY-NC-4.0",
         is_noncommercial=True,
         sample_rate_hz=16000,

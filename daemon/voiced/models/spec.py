@@ -37,6 +37,8 @@ class ModelSpec(NamedTuple):
     """Its files lie in a folder of the model library."""
     is_embedded: bool = False
     """Comes with voiced: nothing to pull."""
+    controls: tuple[str, ...] = ("volume",)
+    """Which of `speed`, `pitch` and `volume` it heeds."""
     identity: str = "speaker"
     """What makes its voices: `speaker`, `prompt` or `description`. A described voice keeps one seed over a job."""
     file_batch: int = 1

@@ -6,9 +6,11 @@ the leanest child, so it imports msgpack and nothing else.
 
 What travels, by the key `type`. To a child that speaks:
 
-- `load`: engine, family, model, folder, device, precision, quantization, is_compiled, threads, cache; always first
+- `load`: engine, family, model, folder, device, precision, quantization, is_compiled, threads, cache,
+  revision; always first
 - `speak`: task, voice, language, description, speed, pitch, volume, is_stream,
-  segments = [{index, text, language, seed}], prompt = {key, file, references = [{path, transcript}]}
+  segments = [{index, text, language, seed}], max_chars (0 = whole segments),
+  prompt = {key, file, reason, voice, recordings, model, references = [{path, sha256, transcript}]}
 - `test`: task; speak a moment and look at it, before others are let in
 - `cancel`: task
 - `ping`: n
@@ -29,8 +31,8 @@ From it:
 - `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)
 - `pong`: n, rss_bytes, device_bytes (reserved on a GPU)
 
-To the scribe: `load`, `prepare`, `finish`, `cancel`, `ping`, `end`; from it `ready`, `prepared`, `finished`,
-`progress`, `failed`, `pong`. Their fields stand in `voiced.child.scribe`.
+To the scribe: `load`, `prepare`, `reference`, `finish`, `cancel`, `ping`, `end`; from it `ready`, `prepared`,
+`finished`, `progress`, `failed`, `pong`. Their fields stand in `voiced.child.scribe`.
 """
 
 import socket

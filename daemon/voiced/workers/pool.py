@@ -1,63 +1,78 @@
 """The pool: which children live, who is free, who is replaced.
 
 It starts a worker when a model is first needed, ends it when it was idle for its keep-alive, replaces it when it
-crashes or hangs, and declares an engine broken that keeps dying. It knows no job: the scheduler asks it for a free
-worker and is told when something changed.
+crashes, hangs or grows, and declares an engine broken that keeps dying. It knows no job: the scheduler asks it for a
+free worker and is told when something changed. How a worker comes to be is `loading`'s, how one takes over from
+another `handover`'s.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Coroutine
+from enum import Enum
 from typing import Any, NamedTuple
 
-from voiced.models.catalogue import CATALOGUE
-from voiced.models.spec import ModelSpec
+from voiced.models.catalogue import ESPEAK, TONE
+from voiced.models.memory import Sizes, kind_of
+from voiced.workers.engine import BACKOFF_FIRST_S, Engine
+from voiced.workers.ground import Ground
+from voiced.workers.handover import hand_over
+from voiced.workers.loading import make_room, open_files
 from voiced.workers.process import WorkerProcess, WorkerState
-from voiced.workers.spawn import Run, Spawn, spawn_scribe, spawn_worker
-from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
+from voiced.workers.shelf import Shelf
+from voiced.workers.spawn import RunAs, spawn_scribe, spawn_worker
+from voiced_ipc.errors import DeviceOutOfMemory, EngineLoadFailed, ShuttingDown, VoicedError
 
 logger = logging.getLogger(__name__)
 
-BROKEN_DEATHS = 5
-BROKEN_WINDOW_S = 60.0
-BACKOFF_FIRST_S = 1.0
-BACKOFF_LAST_S = 300.0
 _END_S = 2.0
+_INSIST_S = 1.0
+"""A worker that was told to go by a person is killed after it."""
 _TURN_S = 2.5
+_LOAD_SILENCE_S = 300.0
+"""A load that says nothing for so long is given up: gigabytes from a slow disk take minutes."""
 _SCRIBE_MEMORY_BYTES = 1 << 30
+_NO_GPU_S = 600.0
+"""For so long a model stays on the CPU that a GPU had no memory for."""
 
 
 class PoolLimits(NamedTuple):
     """What the pool holds itself to."""
 
     cores: int
-    """Physical cores to divide among CPU workers."""
+    """Physical cores: threads of every worker."""
     heartbeat_s: float
     """Silence of a working child after which it counts as hung."""
     keep_alive_s: float
     """How long an idle model stays; -1 = for ever."""
 
 
-class Engine:
-    """One model in the pool: its workers, and how often they died."""
+class PoolEventKind(Enum):
+    """What the pool tells."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self.spec = spec
-        self.workers: list[WorkerProcess] = []
-        self.voices: list[dict[str, Any]] = []
-        """As its worker listed them."""
-        self.has_loaded = False
-        """Whether a worker of it was ever ready, so that its voices are known."""
-        self.deaths: deque[float] = deque(maxlen=BROKEN_DEATHS)
-        self.failures = 0
-        """Failed starts and broken spells in a row: the backoff grows with them."""
-        self.broken_until = 0.0
-        self.broken_reason = ""
-        self.keep_alive_s: float | None = None
-        self.load_s = 0.0
+    LOADING = "loading"
+    LOADED = "loaded"
+    UNLOADED = "unloaded"
+    REPLACED = "replaced"
+    BROKEN = "broken"
+    SWITCHED = "switched"
+
+
+class PoolEvent(NamedTuple):
+    """Something that happened to a model."""
+
+    kind: PoolEventKind
+    model: str
+    run: RunAs
+    """Where and how it runs, or did."""
+    text: str = ""
+    """The reason, or what was loaded last."""
+    seconds: float = 0.0
+    fraction: float = 0.0
+    old_device: str = ""
+    held_bytes: int = 0
+    """Memory on a GPU that the worker held."""
 
 
 class Pool:
@@ -65,27 +80,32 @@ class Pool:
 
     Args:
         limits: See there.
-        models: The folder of the models' folders.
+        shelf: Where models, engine families and caches lie.
         on_change: Called when a worker became ready or free, or is gone.
-        on_event: Called with (kind, model, text): `loaded`, `unloaded`, `replaced`, `broken`.
+        on_event: Told what happens to models.
     """
 
     def __init__(
         self,
         limits: PoolLimits,
-        models: Path,
+        shelf: Shelf,
         on_change: Callable[[], None],
-        on_event: Callable[[str, str, str], None],
+        on_event: Callable[[PoolEvent], None],
     ) -> None:
         self.limits = limits
-        self._models = models
-        self.engines = {model: Engine(spec) for model, spec in CATALOGUE.items()}
+        self.shelf = shelf
+        self.ground = Ground()
+        """What it knows of the machine; set before it starts."""
+        self.sizes = Sizes()
+        """What models took here; set before it starts."""
+        self.engines = {spec.model: Engine(spec) for spec in (ESPEAK, TONE)}
+        """The models that were asked for so far."""
         self.turns = 0
         """Rounds of the supervisor so far: tells the watchdog that it lives."""
         self._on_change = on_change
         self._on_event = on_event
         self._scribes: list[WorkerProcess] = []
-        self._starting: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._is_stopping = False
@@ -111,11 +131,12 @@ class Pool:
 
     def children(self) -> list[WorkerProcess]:
         """Return every living child."""
-        everyone = [
-            *self._scribes,
-            *(worker for engine in self.engines.values() for worker in engine.workers),
-        ]
+        everyone = [*self._scribes, *self.workers()]
         return [child for child in everyone if child.state is not WorkerState.GONE]
+
+    def workers(self) -> list[WorkerProcess]:
+        """Return every child that holds a model, or is about to."""
+        return [worker for engine in self.engines.values() for worker in engine.workers]
 
     # -- asked by the scheduler -----------------------------------------------------------------------
 
@@ -124,68 +145,76 @@ class Pool:
 
         Raises:
             UnknownModel: If there is none of that id.
+            ModelMissing: If its files are not here.
         """
-        try:
-            return self.engines[model]
-        except KeyError:
-            known = ", ".join(sorted(self.engines))
-            raise UnknownModel(f"no model {model!r}; installed: {known}") from None
+        known = self.engines.get(model)
+        if known is not None and (known.workers or known.spec.is_embedded):
+            return known
+        spec = self.shelf.spec(model)
+        engine = self.engines.get(spec.model)
+        if engine is None or (not engine.workers and engine.spec != spec):
+            # New, or another version was installed since.
+            engine = self.engines[spec.model] = Engine(spec)
+            engine.ready = self.shelf.abilities(spec)
+            engine.has_loaded = bool(engine.ready)
+        return engine
 
-    def free_worker(self, model: str) -> WorkerProcess | None:
+    def free_worker(self, model: str, device: str = "") -> WorkerProcess | None:
         """Return a worker that would begin at once, or None; starts one where none lives.
 
+        Args:
+            model: Its id.
+            device: Where one request wants it; empty = where it usually runs.
+
         Raises:
-            UnknownModel, EngineLoadFailed: If there cannot be one.
+            UnknownModel, ModelMissing, EngineLoadFailed, DeviceOutOfMemory: If there cannot be one.
         """
         engine = self.engine(model)
+        device = device if engine.spec.has_gpu_path else ""
         for worker in engine.workers:
-            if worker.is_free:
+            if worker.is_free and worker.serves(device):
                 return worker
-        if not engine.workers:
-            self.load(model)
+        if not self._has_worker(engine, device):
+            self.load(model, device)
         return None
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, device: str = "") -> None:
         """Start a worker for a model unless one lives.
 
+        Args:
+            model: Its id.
+            device: As `free_worker`.
+
         Raises:
-            UnknownModel: If there is no such model.
+            UnknownModel, ModelMissing: As `engine`.
             EngineLoadFailed: If it is broken, with the reason and when it is tried again.
             ShuttingDown: If nothing is started any more.
         """
         engine = self.engine(model)
         if self._is_stopping:
             raise ShuttingDown("the daemon is stopping")
-        if engine.workers:
+        if self._has_worker(engine, device):
             return
-        left_s = engine.broken_until - time.monotonic()
-        if left_s > 0:
+        if engine.broken_s > 0:
             raise EngineLoadFailed(
-                f"{model} is broken ({engine.broken_reason}); it is tried again in {left_s:.0f} s"
+                f"{model} is broken ({engine.broken_reason}); it is tried again in {engine.broken_s:.0f} s"
             )
-        folder = self._models / model if engine.spec.has_folder else None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        run = Run(threads=self.limits.cores, precision=engine.spec.precisions[0])
-        spawn = spawn_worker(engine.spec, run, folder=folder, overlay=None, cache=None)
-        worker = WorkerProcess(model, lambda changed: self._worker_changed(engine, changed))
-        engine.workers.append(worker)
-        self._spawn(worker, spawn)
+        self.start_worker(engine, device)
 
-    async def loaded(self, model: str) -> Engine:
+    async def loaded(self, model: str, device: str = "") -> Engine:
         """Return a model's place once a worker of it is ready.
 
         Raises:
-            UnknownModel: If there is no such model.
+            UnknownModel, ModelMissing: As `engine`.
             EngineLoadFailed: If it cannot be loaded.
             ShuttingDown: If nothing is started any more.
         """
         engine = self.engine(model)
-        while not any(worker.state is WorkerState.READY for worker in engine.workers):
-            self.load(model)
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+        while not any(
+            worker.state is WorkerState.READY and worker.serves(device) for worker in engine.workers
+        ):
+            self.load(model, device)
+            await self.change()
         return engine
 
     async def known(self, model: str) -> Engine:
@@ -197,12 +226,223 @@ class Pool:
         engine = self.engine(model)
         return engine if engine.has_loaded else await self.loaded(model)
 
+    async def change(self) -> None:
+        """Wait until some child's state changes."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _has_worker(self, engine: Engine, device: str) -> bool:
+        return any(worker.serves(device) and not worker.is_retiring for worker in engine.workers)
+
     def _changed(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._on_change()
+
+    def unload(self, model: str, reason: str) -> bool:
+        """End the workers of a model; return whether there were any."""
+        engine = self.engine(model)
+        for worker in list(engine.workers):
+            worker.dismiss(reason)
+        return bool(engine.workers)
+
+    def use(self, model: str, keep_alive_s: float | None) -> None:
+        """Note how long the model is to stay after its last use; None = as configured."""
+        self.engine(model).keep_alive_s = keep_alive_s
+
+    # -- memory and devices ---------------------------------------------------------------------------
+
+    def relieve(self, model: str, worker: WorkerProcess) -> str:
+        """Make room after a worker ran out of memory; return what was done, empty = there is nothing more to do.
+
+        First idle models go and smaller pieces are spoken, then the model goes to the CPU.
+        """
+        engine = self.engine(model)
+        engine.memory_faults += 1
+        if engine.memory_faults == 1:
+            gone = self.unload_idle(worker.device, "another model ran out of memory", but=model)
+            engine.max_chars = max(40, engine.spec.max_segment_chars // 2)
+            return "; ".join([*(f"{name} was unloaded" for name in gone), "smaller pieces are spoken"])
+        if worker.device != "cpu":
+            engine.cpu_until = time.monotonic() + _NO_GPU_S
+            self.retire(worker, f"{worker.device} has no memory for it")
+            return "it goes on the CPU"
+        return ""
+
+    def unload_idle(self, device: str, reason: str, *, but: str = "", with_pinned: bool = False) -> list[str]:
+        """Unload the models on a device that nobody uses; return which.
+
+        Args:
+            device: Where.
+            reason: Why, for whoever wonders.
+            but: A model that stays.
+            with_pinned: Those that somebody keeps for ever go too.
+        """
+        gone = []
+        for engine in self.engines.values():
+            keeps = engine.keep_s(self.limits.keep_alive_s) < 0 and not with_pinned
+            if engine.spec.is_lean or engine.spec.model == but or keeps or not engine.is_idle:
+                continue
+            there = [worker for worker in engine.workers if worker.device == device]
+            for worker in there:
+                worker.dismiss(reason)
+            gone += [engine.spec.model] if there else []
+        return gone
+
+    def move(self, model: str, device: str, reason: str) -> None:
+        """Let a fresh worker on another device take over once it has passed its test; does nothing while one does."""
+        engine = self.engine(model)
+        if not engine.is_moving and not self._is_stopping:
+            engine.is_moving = True
+            self._spawn_chore(hand_over(self, engine, device, reason), f"move {model}")
+
+    def move_now(self, model: str, device: str, reason: str) -> None:
+        """End the workers that are elsewhere at once; what they spoke is spoken again on `device`."""
+        for worker in list(self.engine(model).workers):
+            if worker.device != device:
+                worker.dismiss(reason)
+                asyncio.get_running_loop().call_later(
+                    _INSIST_S, worker.kill, "it was asked to go and did not"
+                )
+
+    def retire(self, worker: WorkerProcess, reason: str) -> None:
+        """Let a worker end what it does, and then go."""
+        worker.is_retiring = True
+        worker.end_reason = reason
+        if not worker.running:
+            worker.dismiss(reason)
+
+    def switched(self, engine: Engine, old: WorkerProcess | None, new: WorkerProcess, reason: str) -> None:
+        """A new worker has taken over."""
+        there = old.device if old else ""
+        self.tell(PoolEvent(PoolEventKind.SWITCHED, engine.spec.model, new.run_as, reason, old_device=there))
+        self._changed()
+
+    def tell(self, event: PoolEvent) -> None:
+        """Tell what happened."""
+        self._on_event(event)
+
+    # -- children come and go -------------------------------------------------------------------------
+
+    def start_worker(self, engine: Engine, device: str, *, is_held: bool = False) -> WorkerProcess:
+        """Return a worker that is being started.
+
+        Args:
+            engine: Of which model.
+            device: Where it is wanted; empty = where it usually runs.
+            is_held: It is let in by the caller, after a test; it then takes the usual place.
+        """
+        worker = WorkerProcess(engine.spec.model, lambda changed: self._worker_changed(engine, changed))
+        worker.asked_device = device
+        worker.is_held = is_held
+        worker.is_aside = bool(device) and not is_held
+        engine.workers.append(worker)
+        self._spawn_chore(self._begin(engine, worker), f"start {worker.name}")
+        return worker
+
+    async def _begin(self, engine: Engine, worker: WorkerProcess) -> None:
+        try:
+            files = await open_files(self.shelf, engine.spec)
+            asked = worker.asked_device
+            if not asked and engine.cpu_until > time.monotonic():
+                asked = "cpu"
+            await make_room(self, engine, worker, asked)
+            if worker.state is WorkerState.GONE:
+                return  # dismissed meanwhile
+            engine.revision = files.revision
+            # All cores, whoever else is loaded: with another number of threads sums round otherwise, and a model would
+            # speak differently beside another than alone.
+            worker.run_as = worker.run_as._replace(threads=self.limits.cores)
+            spawn = spawn_worker(engine.spec, worker.run_as, files)
+            await worker.start(spawn.command, spawn.environment, spawn.load)
+        except VoicedError as error:
+            worker.give_up(error.message, error)
+        except OSError as error:
+            worker.give_up(f"cannot be started: {error}")
+        except Exception:  # the top of this task: nobody may wait for ever
+            logger.exception("%s cannot be started", worker.name)
+            worker.give_up("a fault inside voiced; the log has the details")
+
+    def _spawn_chore(self, chore: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(chore, name=name)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    def _worker_changed(self, engine: Engine, worker: WorkerProcess) -> None:
+        if worker.state is WorkerState.GONE:
+            self._worker_gone(engine, worker)
+        elif worker.state is WorkerState.STARTING:
+            self.tell(
+                PoolEvent(
+                    PoolEventKind.LOADING,
+                    engine.spec.model,
+                    worker.run_as,
+                    worker.step.what,
+                    fraction=worker.step.fraction,
+                )
+            )
+        elif not worker.is_announced:
+            self._worker_ready(engine, worker)
+        elif not worker.running:
+            self._worker_rests(engine, worker)
+        self._changed()
+
+    def _worker_ready(self, engine: Engine, worker: WorkerProcess) -> None:
+        worker.is_announced = True
+        engine.has_loaded = True
+        engine.load_s = time.monotonic() - worker.spawned_at
+        if engine.ready != worker.ready:
+            engine.ready = worker.ready
+            self.shelf.keep_abilities(engine.spec, worker.ready)
+        worker.ping()  # tells how much memory it takes
+        model = engine.spec.model
+        self.tell(PoolEvent(PoolEventKind.LOADED, model, worker.run_as, seconds=engine.load_s))
+
+    def _worker_rests(self, engine: Engine, worker: WorkerProcess) -> None:
+        """Between two tasks: is it to go?"""
+        if engine.spec.is_lean or worker.is_dismissed:
+            return
+        if worker.is_retiring:
+            worker.dismiss(worker.end_reason)
+        elif worker.growth.is_too_great:
+            grown = (
+                f"it grew from {worker.growth.baseline_bytes >> 20} to {worker.growth.last_bytes >> 20} MiB"
+            )
+            logger.warning("worker %s (pid %d): %s", worker.name, worker.pid, grown)
+            worker.dismiss(grown)  # the next one begins when it is gone: both at once may not fit
+        else:
+            worker.ping()
+
+    def _worker_gone(self, engine: Engine, worker: WorkerProcess) -> None:
+        if worker not in engine.workers:
+            return
+        engine.workers.remove(worker)
+        model, run = engine.spec.model, worker.run_as
+        self.sizes.learn(
+            kind_of(engine.spec, run.device, run.precision, run.quantization), worker.growth.peak_bytes
+        )
+        if self._is_stopping or worker.is_dismissed:
+            if not engine.workers:
+                engine.memory_faults = engine.max_chars = 0
+            kind = PoolEventKind.REPLACED if worker.growth.is_too_great else PoolEventKind.UNLOADED
+            self.tell(PoolEvent(kind, model, run, worker.end_reason, held_bytes=worker.device_bytes))
+            return
+        logger.warning("worker %s (pid %d) ended: %s", model, worker.pid, worker.end_reason)
+        if isinstance(worker.refusal, DeviceOutOfMemory) and (eased := self.relieve(model, worker)):
+            # Whoever waits for it asks again.
+            self.tell(PoolEvent(PoolEventKind.REPLACED, model, run, f"{worker.end_reason}: {eased}"))
+            return
+        backoff_s = engine.count_death(worker)
+        if backoff_s:
+            text = f"{worker.end_reason}; tried again in {backoff_s:.0f} s"
+            self.tell(PoolEvent(PoolEventKind.BROKEN, model, run, text))
+        else:
+            self.tell(PoolEvent(PoolEventKind.REPLACED, model, run, worker.end_reason))
+
+    # -- scribes --------------------------------------------------------------------------------------
 
     def free_scribe(self, *, is_heavy: bool) -> WorkerProcess | None:
         """Return a scribe that would begin at once, or None; one of two is kept free of heavy work.
@@ -225,7 +465,14 @@ class Pool:
             return
         scribe = WorkerProcess("scribe", self._scribe_changed)
         self._scribes.append(scribe)
-        self._spawn(scribe, spawn_scribe(_SCRIBE_MEMORY_BYTES))
+        self._spawn_chore(self._begin_scribe(scribe), "start scribe")
+
+    async def _begin_scribe(self, scribe: WorkerProcess) -> None:
+        spawn = spawn_scribe(_SCRIBE_MEMORY_BYTES)
+        try:
+            await scribe.start(spawn.command, spawn.environment, spawn.load)
+        except OSError as error:
+            scribe.give_up(f"cannot be started: {error}")
 
     def _scribe_changed(self, scribe: WorkerProcess) -> None:
         if scribe.state is WorkerState.GONE and not scribe.ready and not self._is_stopping:
@@ -235,64 +482,6 @@ class Pool:
             asyncio.get_running_loop().call_later(BACKOFF_FIRST_S, self._changed)
         else:
             self._changed()
-
-    def unload(self, model: str, reason: str) -> bool:
-        """End the workers of a model; return whether there were any."""
-        engine = self.engine(model)
-        for worker in engine.workers:
-            worker.dismiss(reason)
-        return bool(engine.workers)
-
-    def use(self, model: str, keep_alive_s: float | None) -> None:
-        """Note how long the model is to stay after its last use; None = as configured."""
-        self.engine(model).keep_alive_s = keep_alive_s
-
-    # -- children come and go -------------------------------------------------------------------------
-
-    def _spawn(self, child: WorkerProcess, spawn: Spawn) -> None:
-        async def begin() -> None:
-            try:
-                await child.start(spawn.command, spawn.environment, spawn.load)
-            except OSError as error:
-                child.give_up(f"cannot be started: {error}")
-
-        task = asyncio.get_running_loop().create_task(begin(), name=f"start {child.name}")
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
-
-    def _worker_changed(self, engine: Engine, worker: WorkerProcess) -> None:
-        if worker.state is WorkerState.GONE:
-            self._worker_gone(engine, worker)
-        elif worker.state is WorkerState.READY and not worker.is_announced:
-            worker.is_announced = True
-            engine.has_loaded = True
-            engine.load_s = time.monotonic() - worker.spawned_at
-            voices = worker.ready.get("voices", [])
-            engine.voices = voices if isinstance(voices, list) else []
-            self._on_event("loaded", engine.spec.model, f"{engine.load_s:.3f}")
-        self._changed()
-
-    def _worker_gone(self, engine: Engine, worker: WorkerProcess) -> None:
-        if worker not in engine.workers:
-            return
-        engine.workers.remove(worker)
-        model = engine.spec.model
-        if self._is_stopping or worker.is_dismissed:
-            self._on_event("unloaded", model, worker.end_reason)
-            return
-        now = time.monotonic()
-        engine.deaths.append(now)
-        logger.warning("worker %s (pid %d) ended: %s", model, worker.pid, worker.end_reason)
-        often = len(engine.deaths) == BROKEN_DEATHS and now - engine.deaths[0] < BROKEN_WINDOW_S
-        if often or worker.refusal is not None or not worker.is_announced:
-            backoff_s = min(BACKOFF_FIRST_S * 2**engine.failures, BACKOFF_LAST_S)
-            engine.failures += 1
-            engine.broken_until = now + backoff_s
-            engine.broken_reason = worker.end_reason
-            engine.deaths.clear()
-            self._on_event("broken", model, f"{worker.end_reason}; tried again in {backoff_s:.0f} s")
-        else:
-            self._on_event("replaced", model, worker.end_reason)
 
     # -- supervision ----------------------------------------------------------------------------------
 
@@ -309,31 +498,30 @@ class Pool:
             self.turns += 1
             now = time.monotonic()
             for child in self.children():
-                if child.is_dismissed or (child.running and child not in self._scribes):
+                if child not in self._scribes or child.is_dismissed:
                     self._check(child, now)
             self._end_idle(now)
 
     def _check(self, child: WorkerProcess, now: float) -> None:
         if child.is_dismissed:
             child.kill("it was asked to go and did not")
-        elif child.pinged_at is None:
+        elif child.state is WorkerState.STARTING:
+            if child.pid and now - child.last_heard > _LOAD_SILENCE_S:
+                child.kill(f"its load did not go on for {_LOAD_SILENCE_S:.0f} s")
+        elif child.running and child.pinged_at is None:
             child.ping()
-        elif now - child.pinged_at > self.limits.heartbeat_s:
+        elif child.running and child.pinged_at and now - child.pinged_at > self.limits.heartbeat_s:
             child.kill(f"it gave no sign of life for {now - child.last_heard:.1f} s")
 
     def _end_idle(self, now: float) -> None:
         for engine in self.engines.values():
-            if any(now - worker.spawned_at > BROKEN_WINDOW_S for worker in engine.workers):
-                engine.failures = 0  # it has worked for a while: the next fault begins anew
-            keep_s = self.limits.keep_alive_s if engine.keep_alive_s is None else engine.keep_alive_s
+            engine.forgive()
+            keep_s = engine.keep_s(self.limits.keep_alive_s)
             if engine.spec.is_lean or keep_s < 0:
                 continue
             for worker in engine.workers:
-                if (
-                    worker.state is WorkerState.READY
-                    and not worker.running
-                    and now - worker.idle_since > keep_s
-                ):
+                is_idle = worker.state is WorkerState.READY and not worker.running and not worker.is_held
+                if is_idle and now - worker.idle_since > keep_s:
                     worker.dismiss(f"idle for {keep_s:.0f} s")
         for scribe in self._scribes[1:]:
             if not scribe.running and now - scribe.idle_since > 10.0:

@@ -13,10 +13,12 @@ import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
+from voiced.workers.growth import Growth
 from voiced.workers.link import Fields, FrameReader, LinkError, pack
-from voiced_ipc.errors import EngineCrashed, EngineLoadFailed, error_for
+from voiced.workers.spawn import RunAs
+from voiced_ipc.errors import DeviceOutOfMemory, EngineCrashed, EngineLoadFailed, VoicedError, error_for
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +39,49 @@ class WorkerLost(EngineCrashed):
     """The child ended while a task ran."""
 
 
+class WorkerDismissed(WorkerLost):
+    """The child was told to go while a task ran: no fault of the task's."""
+
+
+class Step(NamedTuple):
+    """How far a load is."""
+
+    fraction: float = 0.0
+    what: str = ""
+
+
 class WorkerProcess(asyncio.Protocol):
     """One child.
 
     Args:
         name: For the log.
-        on_change: Called when it becomes ready, when a task ends, and when it is gone.
+        on_change: Called when a load goes on, when it becomes ready, when a task ends, and when it is gone.
     """
 
     def __init__(self, name: str, on_change: Callable[["WorkerProcess"], None]) -> None:
         self.name = name
         self.state = WorkerState.STARTING
+        self.run_as = RunAs()
+        """Where and how its model runs; final once it is spawned."""
+        self.asked_device = ""
+        """Where somebody wants it; empty = where its model usually runs."""
+        self.is_aside = False
+        """It runs where one request asked for, beside the model's usual place."""
+        self.is_held = False
+        """Nothing is given to it yet: it has to pass its test."""
+        self.is_retiring = False
+        """Nothing more is given to it: it goes when its tasks have ended."""
+        self.step = Step()
+        """How far its load is."""
+        self.growth = Growth()
         self.ready: Fields = {}
         """The child's `ready` frame."""
-        self.refusal: EngineLoadFailed | None = None
+        self.refusal: VoicedError | None = None
+        """Why its model cannot be loaded."""
         self.slots = 1
         self.rss_bytes = 0
+        self.device_bytes = 0
+        """Memory that it holds on a GPU."""
         self.spawned_at = time.monotonic()
         self.idle_since = time.monotonic()
         self.last_heard = time.monotonic()
@@ -88,6 +117,9 @@ class WorkerProcess(asyncio.Protocol):
         Raises:
             OSError: If it cannot be spawned.
         """
+        if self.state is WorkerState.GONE:
+            return  # dismissed before it was spawned
+        self.last_heard = time.monotonic()
         ours, theirs = socket.socketpair()
         try:
             for end in (ours, theirs):
@@ -133,7 +165,10 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether it would begin another task at once."""
-        return self.state is WorkerState.READY and not self.is_dismissed and self.running < self.slots
+        is_open = self.state is WorkerState.READY and not (
+            self.is_dismissed or self.is_held or self.is_retiring
+        )
+        return is_open and self.running < self.slots
 
     @property
     def stuck_s(self) -> float:
@@ -148,15 +183,38 @@ class WorkerProcess(asyncio.Protocol):
         rate = self.ready.get("sample_rate_hz", 0)
         return rate if isinstance(rate, int) else 0
 
+    @property
+    def device(self) -> str:
+        """Where its model runs."""
+        return self.run_as.device
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes on its device, as far as it told."""
+        return self.rss_bytes if self.device == "cpu" else self.device_bytes
+
+    def serves(self, device: str) -> bool:
+        """Whether it is there for a request.
+
+        Args:
+            device: What the request asks for; empty = the model's usual place, `cuda` = any.
+        """
+        if not device:
+            return not self.is_aside
+        return device in (self.asked_device, self.device, self.device.partition(":")[0])
+
     def dismiss(self, reason: str) -> None:
-        """Ask it to go; its tasks are lost."""
+        """Ask it to go; its tasks are lost. One that is not spawned yet is gone at once."""
         self.is_dismissed = True
         self.end_reason = reason
+        if self._process is None:
+            self._bury()
         self._send({"type": "end"})
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, refusal: VoicedError | None = None) -> None:
         """It could not even be started."""
         self.end_reason = reason
+        self.refusal = refusal
         self._bury()
 
     def kill(self, reason: str) -> None:
@@ -202,6 +260,7 @@ class WorkerProcess(asyncio.Protocol):
             reserved: The slot that `reserve` gave; None = take one now.
 
         Raises:
+            WorkerDismissed: If it was told to go first.
             WorkerLost: If the child ends first, or is gone already.
             VoicedError: What its `failed` frame says.
         """
@@ -209,7 +268,7 @@ class WorkerProcess(asyncio.Protocol):
         queue = self._tasks.get(task)
         if queue is None or self.state is WorkerState.GONE:
             self.release(task)
-            raise WorkerLost(f"{self.name} ended: {self.end_reason}")
+            raise self._lost()
         self._reserved.discard(task)
         self._send({**fields, "task": task}, payload)
         is_over = False
@@ -218,7 +277,7 @@ class WorkerProcess(asyncio.Protocol):
                 frame = await queue.get()
                 if frame is None:
                     is_over = True
-                    raise WorkerLost(f"{self.name} ended: {self.end_reason}")
+                    raise self._lost()
                 is_over = frame[0]["type"] in _ENDS_TASK
                 if frame[0]["type"] == "failed":
                     raise error_for(str(frame[0]["code"]), str(frame[0]["message"]))
@@ -228,6 +287,10 @@ class WorkerProcess(asyncio.Protocol):
             if not is_over and task in self._tasks:
                 self._cancelled[task] = time.monotonic()
                 self._send({"type": "cancel", "task": task})
+
+    def _lost(self) -> WorkerLost:
+        kind = WorkerDismissed if self.is_dismissed else WorkerLost
+        return kind(f"{self.name} ended: {self.end_reason}")
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -286,12 +349,19 @@ class WorkerProcess(asyncio.Protocol):
             self.state = WorkerState.READY
             self.idle_since = time.monotonic()
             self._on_change(self)
+        elif kind == "loading":
+            self.step = Step(float(fields["fraction"]), str(fields["what"]))
+            self._on_change(self)
         elif kind == "refused":
-            self.refusal = EngineLoadFailed(str(fields["message"]))
-            self.end_reason = str(fields["message"])
+            error = error_for(str(fields["code"]), str(fields["message"]))
+            is_known = isinstance(error, EngineLoadFailed | DeviceOutOfMemory)
+            self.refusal = error if is_known else EngineLoadFailed(error.message)
+            self.end_reason = error.message
         elif kind == "pong":
             self.pinged_at = None
             self.rss_bytes = int(fields.get("rss_bytes", 0))
+            self.device_bytes = int(fields.get("device_bytes", 0))
+            self.growth = self.growth.after(self.size_bytes)
 
     def _reap(self) -> None:
         """Take the exit code; what the child said last is still read before it counts as gone."""

@@ -21,7 +21,7 @@ class Spawn(NamedTuple):
     load: Fields
 
 
-class Run(NamedTuple):
+class RunAs(NamedTuple):
     """How a model is to run."""
 
     device: str = "cpu"
@@ -33,17 +33,26 @@ class Run(NamedTuple):
     """Its share of the cores."""
 
 
-def spawn_worker(
-    spec: ModelSpec, run: Run, *, folder: Path | None, overlay: Path | None, cache: Path | None
-) -> Spawn:
+class Files(NamedTuple):
+    """Where a worker finds what it loads; None = it needs none."""
+
+    folder: Path | None = None
+    """The model's own."""
+    overlay: Path | None = None
+    """The packages of its engine family; None where the main environment has them."""
+    cache: Path | None = None
+    """For weights that loading had to compute."""
+    revision: str = ""
+    """Of the weights: a prompt belongs to it."""
+
+
+def spawn_worker(spec: ModelSpec, run: RunAs, files: Files) -> Spawn:
     """Return how a worker for a model is started.
 
     Args:
         spec: The model.
         run: Where and how.
-        folder: Its files; None where the engine carries its own.
-        overlay: The packages of its engine family; None where the main environment has them.
-        cache: The weight cache.
+        files: What it loads.
 
     Raises:
         EngineLoadFailed: If the engine's library is not there.
@@ -54,21 +63,22 @@ def spawn_worker(
         "engine": spec.engine,
         "family": spec.family,
         "model": spec.model,
-        "folder": str(folder or ""),
+        "folder": str(files.folder or ""),
         # The child sees one GPU: the one that its environment shows it.
         "device": "cuda:0" if run.device.startswith("cuda") else run.device,
         "precision": run.precision,
         "quantization": run.quantization,
         "is_compiled": run.is_compiled,
         "threads": run.threads,
-        "cache": str(cache or ""),
+        "revision": files.revision,
+        "cache": str(files.cache or ""),
     }
     if spec.is_lean:
         return Spawn(_lean_command(), environment, load)
     # -P: the daemon's working directory is nobody's business.
     command = [sys.executable, "-P", "-m", "voiced.child.worker"]
-    if overlay is not None:
-        command += ["--overlay", str(overlay)]
+    if files.overlay is not None:
+        command += ["--overlay", str(files.overlay)]
     return Spawn(command, environment, load)
 
 

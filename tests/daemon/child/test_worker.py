@@ -11,6 +11,7 @@ import pytest
 
 from tests.daemon.child.helpers import Answer, Child, start_worker
 from voiced.audio.trim import trimmed
+from voiced.child.pieces import pieces_of
 from voiced.child.worker import to_pcm16
 from voiced.engines.base import SegmentRequest
 from voiced.engines.tone import SAMPLE_RATE_HZ, SAMPLES_PER_CHAR, tone_samples
@@ -26,9 +27,12 @@ def child(tmp_path: Path) -> Iterator[Child]:
         yield started
 
 
+def request(text: str, **fields: Any) -> SegmentRequest:
+    return SegmentRequest(0, text, "en", "tone-low", 1)._replace(**fields)
+
+
 def expected(text: str, **fields: Any) -> bytes:
-    request = SegmentRequest(0, text, "en", "tone-low", 1)._replace(**fields)
-    return trimmed(to_pcm16(tone_samples(request)), SAMPLE_RATE_HZ)
+    return trimmed(to_pcm16(tone_samples(request(text, **fields))), SAMPLE_RATE_HZ)
 
 
 def code(answer: Answer) -> tuple[str, str]:
@@ -67,6 +71,13 @@ class TestSpeak:
     def test_options_reach_the_engine(self, child: Child) -> None:
         fields = {"voice": "tone-high", "speed": 2.0, "volume": 0.5, "pitch": 1.5, "seed": 9}
         assert child.speak(1, TEXT, **fields).audio[0] == expected(TEXT, **fields)
+
+    def test_a_segment_in_pieces_is_one_segment(self, child: Child) -> None:
+        answer = child.speak(1, TEXT, TEXT, voice="tone-low", max_chars=24)
+        pieces = pieces_of(TEXT, 24)
+        assert len(pieces) == 2
+        whole = b"".join(to_pcm16(tone_samples(request(piece))) for piece in pieces)
+        assert answer.audio == dict.fromkeys((0, 1), trimmed(whole, SAMPLE_RATE_HZ))
 
     def test_empty_segments(self, child: Child) -> None:
         answer = child.speak(1, "", TEXT, " ", voice="tone-low")

@@ -87,7 +87,8 @@ def make_run(
     job = make_job(number=number, speech=Speech(model), segments=count, **order)
     job = job._replace(progress=Progress(segments_done=done))
     plan = make_plan(count, after)
-    run = Run(job, plan, MemoryText(b"abcd" * count), CATALOGUE[model], PAUSES)
+    spec = CATALOGUE[model]._replace(sample_rate_hz=1000)  # of the workers that the tests play
+    run = Run(job, plan, MemoryText(b"abcd" * count), spec, PAUSES)
     sink = ListSink()
     run.sink = sink
     return run, sink

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.daemon.jobs.made import ListSink, make_run
 from tests.daemon.workers.in_memory import Wire, in_memory_worker, turns
+from tests.daemon.workers.tiny import shelf_in
 from voiced.jobs.pace import Pace
 from voiced.jobs.run import Run
 from voiced.scheduler import Scheduler, SchedulerLimits
@@ -46,13 +47,15 @@ class PlayedPool(Pool):
     """The real pool with workers that the test plays."""
 
     def __init__(self, slots: int = 1) -> None:
-        super().__init__(PoolLimits(2, 5.0, 300.0), Path("nowhere"), lambda: None, lambda *told: None)
+        super().__init__(
+            PoolLimits(2, 5.0, 300.0), shelf_in(Path("nowhere")), lambda: None, lambda *told: None
+        )
         self._slots = slots
         self.wires: list[Wire] = []
         self.killed: list[str] = []
         self.is_broken = False
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, device: str = "") -> None:
         if self.is_broken:
             raise EngineLoadFailed(f"{model} is broken (no file); it is tried again in {len(self.wires)} s")
         worker, wire = in_memory_worker(model, lambda changed: self._after(model, changed), slots=self._slots)

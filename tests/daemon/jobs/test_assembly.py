@@ -127,3 +127,44 @@ def test_audio_of_a_segment_that_was_given_out_does_not_pile_up() -> None:
     assert assembly.spoken(0, RATE) == []
     assert assembly.waiting_bytes == 0
     assert assembly.head == 1
+
+
+@given(
+    rows=st.lists(st.tuples(BREAKS, st.integers(0, 12)), min_size=1, max_size=6),
+    seed=st.integers(0, 2**16),
+)
+def test_of_an_engine_that_does_not_repeat_itself_one_attempt_is_heard(
+    rows: list[tuple[Break, int]], seed: int
+) -> None:
+    dice = random.Random(seed)
+    breaks = [after for after, _ in rows]
+    assembly = Assembly(plan(breaks), PAUSES)
+    assembly.holds_back = True
+    out: list[bytes] = []
+    expected: list[bytes] = []
+    order = list(range(len(rows)))
+    dice.shuffle(order)
+    last: dict[int, bytes] = {}
+    for index in order:
+        for attempt in range(dice.randint(1, 3)):
+            data = sound(index + attempt * 7, rows[index][1] + attempt)
+            speaker = Speaker(assembly, index, cut(data, dice))
+            is_last, is_over = attempt == 2 or dice.random() < 0.5, False
+            steps = 10**6 if is_last else dice.randint(0, 3)
+            while steps and not is_over:
+                given, is_over = speaker.step()
+                out += given
+                steps -= 1
+            last[index] = data
+            if is_over:
+                break
+        else:
+            speaker = Speaker(assembly, index, cut(last[index], dice))
+            is_over = False
+            while not is_over:
+                given, is_over = speaker.step()
+                out += given
+    for index, after in enumerate(breaks):
+        expected += [last[index], bytes(PAUSES.samples(after, RATE) * BYTES_PER_SAMPLE)]
+    assert b"".join(out) == b"".join(expected)
+    assert assembly.closed[-1] == (len(rows), len(b"".join(expected)))

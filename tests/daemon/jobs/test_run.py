@@ -6,6 +6,7 @@ from tests.daemon.jobs.made import make_plan, make_run
 from voiced.jobs.run import Batch, Spoken, batch_size_of
 from voiced.models.catalogue import ESPEAK, TONE
 from voiced.segments import Break
+from voiced.workers.spawn import RunAs
 from voiced_ipc.messages import JobState
 
 RATE = 1000
@@ -89,7 +90,7 @@ def test_a_redone_batch_comes_though_the_reader_is_behind() -> None:
 def speak(audio: object, spoken: object, index: int, samples: int = 5) -> None:
     assert callable(audio)
     assert callable(spoken)
-    audio(index, bytes([index + 1]) * samples * 2, "cpu")
+    audio(index, bytes([index + 1]) * samples * 2, RunAs())
     spoken(index, Spoken(words=3, missed=1), RATE)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.workers.in_memory import Wire, in_memory_worker, turns
+from tests.daemon.workers.tiny import shelf_in
 from voiced.jobs import scribes as scribes_module
 from voiced.jobs.scribes import Scribes
 from voiced.workers.pool import Pool, PoolLimits
@@ -20,7 +21,9 @@ class ScribePool(Pool):
     """The real pool with scribes that the test plays."""
 
     def __init__(self) -> None:
-        super().__init__(PoolLimits(2, 5.0, 300.0), Path("nowhere"), lambda: None, lambda *told: None)
+        super().__init__(
+            PoolLimits(2, 5.0, 300.0), shelf_in(Path("nowhere")), lambda: None, lambda *told: None
+        )
         self.wires: list[Wire] = []
         self.killed: list[str] = []
 

@@ -2,74 +2,21 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.daemon.workers.pool_stage import Stage, on_stage
 from tests.daemon.workers.tiny import DEAF, ECHO, tiny_child
 from voiced.workers import pool as pool_module
-from voiced.workers.pool import BROKEN_DEATHS, Pool, PoolLimits
+from voiced.workers.engine import BROKEN_DEATHS
+from voiced.workers.pool import PoolLimits
 from voiced.workers.process import WorkerLost, WorkerProcess
 from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
 
-LIMIT_S = 15.0
 DIES = "ready()\nfor fields in serve():\n    os._exit(7)"
-USUAL = PoolLimits(2, 5.0, 300.0)
 REFUSES = 'link.send({"type": "refused", "code": "x", "message": "no model file"})'
-
-
-class Stage:
-    """A pool whose tone worker is a tiny program, and what it told."""
-
-    def __init__(self, patched: pytest.MonkeyPatch, folder: Path, program: str, limits: PoolLimits) -> None:
-        self.program = program
-        self.events: list[tuple[str, str, str]] = []
-        self._changed = asyncio.Event()
-        self.pool = Pool(limits, folder, self._changed.set, lambda *told: self.events.append(told))
-        patched.setattr(pool_module, "spawn_worker", lambda *_, **__: tiny_child(self.program))
-        patched.setattr(pool_module, "spawn_scribe", lambda *_: tiny_child(self.program))
-
-    async def until(self, look: Callable[[], object]) -> None:
-        async with asyncio.timeout(LIMIT_S):
-            while not look():
-                await self._changed.wait()
-                self._changed.clear()
-
-    async def worker(self) -> WorkerProcess:
-        """A free worker, once there is one."""
-        found: list[WorkerProcess] = []
-
-        def look() -> bool:
-            worker = self.pool.free_worker("tone")
-            found.extend([worker] if worker else [])
-            return bool(found)
-
-        await self.until(look)
-        return found[0]
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _, _ in self.events]
-
-
-def on_stage(
-    folder: Path,
-    program: str,
-    play: Callable[[Stage], Awaitable[None]],
-    limits: PoolLimits = USUAL,
-) -> None:
-    async def main() -> None:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(pool_module, "_TURN_S", 0.05)
-            stage = Stage(patched, folder, program, limits)
-            stage.pool.start()
-            try:
-                await play(stage)
-            finally:
-                await stage.pool.stop()
-            assert stage.pool.children() == []
-
-    asyncio.run(main())
 
 
 async def die_of(stage: Stage) -> None:
@@ -88,7 +35,7 @@ def test_a_worker_is_started_when_it_is_needed_and_once(tmp_path: Path) -> None:
         assert stage.pool.children() == [worker]
         assert stage.kinds() == ["loaded"]
         assert stage.pool.engines["tone"].load_s > 0
-        assert (tmp_path / "tone").is_dir()
+        assert (tmp_path / "models/tone").is_dir()
 
     on_stage(tmp_path, ECHO, play)
 
@@ -105,7 +52,7 @@ def test_waiting_for_a_model_gives_its_voices(tmp_path: Path) -> None:
 def test_an_unknown_model(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         for ask in (stage.pool.free_worker, stage.pool.load, lambda model: stage.pool.use(model, 1.0)):
-            with pytest.raises(UnknownModel, match="espeak, kokoro"):
+            with pytest.raises(UnknownModel, match="models --all"):
                 ask("gpt")
 
     on_stage(tmp_path, ECHO, play)
@@ -117,7 +64,7 @@ def test_a_crashed_worker_is_replaced(tmp_path: Path) -> None:
         stage.program = ECHO
         await stage.worker()
         assert stage.kinds() == ["loaded", "replaced", "loaded"]
-        assert stage.events[1][2] == "exit code 7"
+        assert stage.events[1].text == "exit code 7"
 
     on_stage(tmp_path, DIES, play)
 
@@ -146,7 +93,7 @@ def test_a_refusal_is_told_and_the_backoff_grows(tmp_path: Path) -> None:
             with pytest.raises(EngineLoadFailed, match="no model file"):
                 # It was never ready, so its voices are not known.
                 await stage.pool.loaded("tone")
-            waits.append(stage.events[-1][2].rpartition(" in ")[2])
+            waits.append(stage.events[-1].text.rpartition(" in ")[2])
         assert waits == ["1 s", "2 s", "4 s", "8 s"]
         assert stage.kinds() == ["broken"] * 4
 
@@ -197,7 +144,7 @@ def test_an_idle_model_goes_and_its_end_is_no_fault(tmp_path: Path) -> None:
         stage.pool.use("tone", 0.01)
         await stage.worker()
         await stage.until(lambda: "unloaded" in stage.kinds())
-        assert stage.events[-1] == ("unloaded", "tone", "idle for 0 s")
+        assert (stage.kinds()[-1], stage.events[-1].text) == ("unloaded", "idle for 0 s")
         assert len(stage.pool.engines["tone"].deaths) == 0
         await stage.worker()
 
@@ -226,7 +173,7 @@ def test_a_worker_that_does_not_go_is_killed(tmp_path: Path) -> None:
         await stage.until(lambda: "unloaded" in stage.kinds())
         assert worker._process is not None
         assert worker._process.returncode == -9
-        assert stage.events[-1] == ("unloaded", "tone", "somebody asked for it")
+        assert (stage.kinds()[-1], stage.events[-1].text) == ("unloaded", "somebody asked for it")
         assert not stage.pool.unload("tone", "again")
 
     on_stage(tmp_path, stays, play)

@@ -146,7 +146,9 @@ def test_last_words_are_heard() -> None:
         assert worker.refusal is not None
         assert worker.refusal.message == worker.end_reason == "no model file"
 
-    with_child('link.send({"type": "refused", "code": "x", "message": "no model file"})', play)
+    with_child(
+        'link.send({"type": "refused", "code": "engine-load-failed", "message": "no model file"})', play
+    )
 
 
 def test_a_task_given_to_a_child_that_is_gone_fails_at_once() -> None:

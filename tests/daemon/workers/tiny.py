@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import voiced
+from voiced.workers.shelf import Shelf
 from voiced.workers.spawn import Spawn
 
 _START = """
@@ -57,3 +58,8 @@ for fields in serve():
         link.send({"type": "cancelled", "task": fields["task"]})
 """
 """Begins and never ends, but for a cancel."""
+
+
+def shelf_in(folder: Path) -> Shelf:
+    """A shelf without models and engine families."""
+    return Shelf(folder / "models", folder / "engines", folder / "weights")

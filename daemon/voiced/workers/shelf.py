@@ -1,0 +1,82 @@
+"""What a model needs from the disk before a worker of it is started: its files, its engine's packages, its cache."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from voiced.models.abilities import Abilities
+from voiced.models.catalogue import find_spec
+from voiced.models.library import Installed, Library
+from voiced.models.overlay import FAMILIES, Overlays
+from voiced.models.rates import with_own_rate
+from voiced.models.spec import ModelSpec
+from voiced.workers.spawn import Files
+from voiced_ipc.errors import UnknownModel
+
+
+class Shelf:
+    """The models, the engine families and the weight cache of this computer.
+
+    Args:
+        models: The model library's folder.
+        overlays: The engine overlays' folder.
+        weights: The weight cache.
+    """
+
+    def __init__(self, models: Path, overlays: Path, weights: Path) -> None:
+        self.library = Library(models)
+        self.overlays = Overlays(overlays)
+        self._abilities = Abilities(weights.parent / "abilities")
+        self._models = models
+        self._weights = weights
+
+    def spec(self, model: str) -> ModelSpec:
+        """Return what is known of a model that could be loaded; a look at the disk, no more.
+
+        Raises:
+            UnknownModel: If there is none of that id.
+            ModelMissing: If its files are not here.
+            ModelDamaged: If they cannot be what was installed.
+        """
+        spec = find_spec(model)
+        if spec is None:
+            raise UnknownModel(f"no model {model!r}: `voiced models --all` lists what there is")
+        if spec.is_embedded:
+            return spec
+        installed = self.library.find(spec.model) or self.library.check(spec.model)  # which says what to do
+        return with_own_rate(spec, installed.folder)
+
+    def abilities(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return what a model told when it was last ready; empty = not known."""
+        installed = None if spec.is_embedded else self.library.find(spec.model)
+        return self._abilities.read(installed.folder.parent.name, _install(installed)) if installed else {}
+
+    def keep_abilities(self, spec: ModelSpec, ready: Mapping[str, Any]) -> None:
+        """Keep what a model told."""
+        installed = None if spec.is_embedded else self.library.find(spec.model)
+        if installed is not None:
+            self._abilities.write(installed.folder.parent.name, _install(installed), ready)
+
+    def open(self, spec: ModelSpec) -> Files:
+        """Return where a model's files are, looked over; may read gigabytes: call it on a thread.
+
+        Raises:
+            ModelMissing: If they are not here any more.
+            ModelDamaged: If they are not those that were installed.
+            EngineLoadFailed: If its engine's packages are not here.
+        """
+        family = spec.family or spec.engine
+        overlay = self.overlays.path(family) if family in FAMILIES else None
+        if spec.is_embedded:
+            if not spec.has_folder:
+                return Files(overlay=overlay)
+            folder = self._models / spec.model
+            folder.mkdir(parents=True, exist_ok=True)
+            return Files(folder, overlay)
+        installed = self.library.check(spec.model)
+        cache = self._weights / installed.folder.parent.name
+        return Files(installed.folder, overlay, cache, installed.manifest.revision)
+
+
+def _install(installed: Installed) -> str:
+    return f"{installed.manifest.revision} {installed.manifest.installed}"
