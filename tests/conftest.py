@@ -6,8 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
+from hypothesis import settings
 
 from tests.support import DaemonProcess, Home, running_daemon, temporary_home
+
+# A shared machine stops for a moment now and then: that is no fault of a rule.
+settings.register_profile("voiced", deadline=None)
+settings.load_profile("voiced")
 
 _OURS = ("VOICED_", "DEVICE", "OMP_NUM_THREADS", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "QUANTIZATION")
 

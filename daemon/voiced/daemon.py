@@ -121,6 +121,7 @@ class Daemon:
         self._store.start(loop)
         self._server.start(loop)
         self._configure_device(self.config)
+        self._pool.shelf.is_apple = self._monitor.hardware.has_mps
         self._pool.start()
         self._preload()
         self._monitor.start(self.config.monitor_interval_s, self._kept[LOCK_SETTING])

@@ -12,9 +12,11 @@ from typing import Any, Protocol, TypeVar
 from voiced import __version__
 from voiced.cache_desk import CacheDesk
 from voiced.config import Config
+from voiced.estimates import estimate
 from voiced.jobs.job import stamp
 from voiced.jobs.manager import JobManager
 from voiced.jobs.sinks import Peer
+from voiced.models.memory import kind_of
 from voiced.monitor import DeviceMonitor
 from voiced.paths import Paths
 from voiced.reports import model_infos
@@ -95,6 +97,7 @@ class Desk:
             m.Resume: self._resume,
             m.RetryJob: self._retry,
             m.SetDeviceLock: self._lock,
+            m.EstimateMemory: self._estimate,
             m.LoadModel: self._load,
             m.UnloadModel: self._unload,
             m.Reload: self._reload,
@@ -178,6 +181,28 @@ class Desk:
 
     def _model_infos(self) -> list[m.ModelInfo]:
         return model_infos(self._pool)
+
+    async def _estimate(self, request: m.EstimateMemory) -> m.MemoryEstimate:
+        engine = self._pool.engine(request.model or self._control.config.model)
+        main = engine.main
+        if main is not None and main.is_announced:
+            run, model_bytes = main.run_as, 0  # what it takes is taken already
+        else:
+            run = (await self._monitor.place(engine.spec, "")).run
+            kind = kind_of(engine.spec, run.device, run.precision, run.quantization)
+            model_bytes = self._pool.sizes.estimate(engine.spec, kind)
+        available = self._monitor.room(run.device).available_bytes
+        found = estimate(model_bytes, available, request.chars, self._monitor.preset)
+        return m.MemoryEstimate(
+            request_id=request.request_id,
+            model=engine.spec.model,
+            device=run.device,
+            available_bytes=available,
+            is_measured=self._pool.sizes.is_measured(
+                kind_of(engine.spec, run.device, run.precision, run.quantization)
+            ),
+            **found._asdict(),
+        )
 
     def _explain(self, request: m.ExplainDevice) -> m.DeviceExplanation:
         return m.DeviceExplanation(

@@ -35,7 +35,7 @@ def estimate(model_bytes: int, available_bytes: int, chars: int, preset: Preset)
     needed = model_bytes + _growth_bytes(min(chars, preset.max_segment_chars), preset)
     safe = is_safe(needed, available_bytes)
     best = _best_chars(model_bytes, available_bytes, preset)
-    return Estimate(needed, safe, _advice(chars, best, preset, is_safe=safe), best)
+    return Estimate(needed, safe, _advice(chars, best, preset, fits=safe), best)
 
 
 def _growth_bytes(chars: int, preset: Preset) -> int:
@@ -52,8 +52,8 @@ def _best_chars(model_bytes: int, available_bytes: int, preset: Preset) -> int:
     return min(preset.max_segment_chars, fits)
 
 
-def _advice(chars: int, best: int, preset: Preset, *, is_safe: bool) -> str:
-    if is_safe:
+def _advice(chars: int, best: int, preset: Preset, *, fits: bool) -> str:
+    if fits:
         split = f"; it is split into segments of at most {preset.max_segment_chars} characters"
         return "it fits" + (split if chars > preset.max_segment_chars else "")
     if best >= _LEAST_CHARS:

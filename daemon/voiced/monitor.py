@@ -23,7 +23,7 @@ from voiced.devices.lock import (
     process_start,
     resolve_device,
 )
-from voiced.devices.presets import Wanted, presets
+from voiced.devices.presets import Preset, Wanted, presets
 from voiced.devices.rules import Placement, Policy, Rule
 from voiced.devices.selector import Decision, IntelligentDeviceSelector, needs_gpu_reading
 from voiced.jobs.store import Store
@@ -253,7 +253,7 @@ class DeviceMonitor:
             import psutil
 
             memory = psutil.virtual_memory()
-            return Room(memory.available, memory.total, int(presets()[self.tier].memory_margin_gb * GB))
+            return Room(memory.available, memory.total, int(self.preset.memory_margin_gb * GB))
         gpu = self._sample.gpu(device) if self._sample else None
         if gpu is None or gpu.memory_total_bytes is None or gpu.free_memory_bytes is None:
             return Room()
@@ -348,9 +348,14 @@ class DeviceMonitor:
         return tier_of(self.hardware)
 
     @property
+    def preset(self) -> Preset:
+        """What the tier of the machine is set to."""
+        return presets()[self.tier]
+
+    @property
     def max_text_chars(self) -> int:
         """Characters that `truncate` keeps on this machine."""
-        return presets()[self.tier].max_segment_chars
+        return self.preset.max_segment_chars
 
     def hardware_info(self) -> m.HardwareInfo:
         """Return the machine as the protocol tells it."""

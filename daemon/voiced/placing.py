@@ -40,9 +40,9 @@ def placing_of(spec: ModelSpec, device: str, hardware: Hardware, wanted: Wanted)
             notes.append(f"{spec.model} runs in {spec.precisions[0]}, not in {precision}")
         precision = spec.precisions[0]
     quantization = settings.quantization
-    if quantization not in spec.quantizations:
+    if quantization not in spec.quantizations or (quantization == "int8" and device != "cpu"):
         if wanted.quantization == quantization:
-            notes.append(f"{spec.model} is not quantised: its engine has no {quantization}")
+            notes.append(f"{spec.model} is not quantised: its engine has no {quantization} on {device}")
         quantization = spec.quantizations[0]
     run = RunAs(
         device=device,

@@ -34,7 +34,9 @@ def model_infos(pool: Pool, *, with_missing: bool = False) -> list[m.ModelInfo]:
 
 def _info(pool: Pool, spec: ModelSpec, installed_bytes: int, fault: str) -> m.ModelInfo:
     engine = pool.engines.get(spec.model) or Engine(spec)
-    workers = [worker for worker in engine.workers if worker.state is WorkerState.READY]
+    workers = [
+        worker for worker in engine.workers if worker.state is WorkerState.READY and not worker.is_dismissed
+    ]
     main = engine.main
     is_here = spec.is_embedded or bool(installed_bytes) or bool(engine.workers)
     state = _state(engine, workers, is_here=is_here, fault=fault)
@@ -66,7 +68,7 @@ def _info(pool: Pool, spec: ModelSpec, installed_bytes: int, fault: str) -> m.Mo
 def _state(engine: Engine, workers: list[WorkerProcess], *, is_here: bool, fault: str) -> m.ModelState:
     if workers:
         return m.ModelState.LOADED
-    if engine.workers:
+    if any(worker.state is WorkerState.STARTING for worker in engine.workers):
         return m.ModelState.LOADING
     if fault or engine.broken_s > 0:
         return m.ModelState.BROKEN

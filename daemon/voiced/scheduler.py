@@ -32,7 +32,7 @@ from voiced_ipc.errors import (
 logger = logging.getLogger(__name__)
 
 CANCEL_S = 0.5
-"""A worker that goes on longer after a cancel is ended if others wait for it."""
+"""A worker that goes on longer after a cancel, and longer than its load took, is ended if others wait for it."""
 
 
 class SchedulerLimits(NamedTuple):
@@ -222,11 +222,13 @@ class Scheduler:
         self.wake()
 
     def _insist(self, worker: WorkerProcess) -> None:
-        """A cancelled batch still keeps its worker: end it as soon as somebody waits."""
+        """A cancelled batch still keeps its worker: end it once somebody would wait longer than for another one."""
         # A cancel of this moment is no reason: the worker was told of ours half a second ago.
         if worker.stuck_s <= CANCEL_S / 2:
             return
-        if any(run.spec.model == worker.name for run in self._runs.values()):
+        # How long it goes on nobody knows: after as long as a load takes, a load is the shorter wait.
+        is_wanted = any(run.spec.model == worker.name for run in self._runs.values())
+        if is_wanted and worker.stuck_s >= worker.load_s:
             worker.kill("it did not stop when cancelled, and others wait")
         else:
             asyncio.get_running_loop().call_later(CANCEL_S, self._insist, worker)

@@ -164,6 +164,10 @@ class Client:
             if not after:
                 return
 
+    def estimate_memory(self, model: str = "", *, chars: int = 1000) -> m.MemoryEstimate:
+        """Return whether a text of this length fits into memory."""
+        return self._ask(m.EstimateMemory(request_id=new_id(), model=model, chars=chars), m.MemoryEstimate)
+
     def cache_stats(self) -> list[m.CacheInfo]:
         """Return the caches with their statistics."""
         return self._ask(m.GetCacheStats(request_id=new_id()), m.Caches).caches

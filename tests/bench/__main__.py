@@ -16,14 +16,19 @@ from tests.bench import (
     clients,
     commands,
     drop,
+    engines,
     first_audio,
     idle,
     kill,
+    loading,
     long_book,
     machine,
+    piper,
+    prompts,
     round_trip,
     start,
     table,
+    unloading,
 )
 from tests.bench.figures import Row
 from tests.bench.session import Session
@@ -40,6 +45,11 @@ FAMILIES: dict[str, Callable[[Session], Iterator[Row]]] = {
     "kill": kill.measure,
     "idle": idle.measure,
     "long_book": long_book.measure,
+    "piper": piper.measure,
+    "engines": engines.measure,
+    "loading": loading.measure,
+    "prompts": prompts.measure,
+    "unloading": unloading.measure,
 }
 
 

@@ -28,8 +28,8 @@ class Row(NamedTuple):
     what: str
     against: str
     """The floor or peer; empty where the limit is absolute."""
-    figure: Spread
-    """What is held against the limit."""
+    figure: Spread | None
+    """What is held against the limit; None = it cannot be measured here, and the note says why."""
     unit: str
     """Of the figure; `x` is a ratio."""
     limit: float | None = None
@@ -44,7 +44,9 @@ class Row(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """`held`, `missed`, or `shown` where there is nothing to hold."""
+        """`held`, `missed`, `shown` where there is nothing to hold, or `absent`."""
+        if self.figure is None:
+            return "absent"
         if self.limit is None:
             return "shown"
         is_good = self.figure.median >= self.limit if self.is_least else self.figure.median <= self.limit
@@ -62,6 +64,11 @@ def absolute(
 ) -> Row:
     """Return a row whose limit is no ratio."""
     return Row(what, against, Spread.of(values), unit, limit, note=note)
+
+
+def absent(what: str, reason: str) -> Row:
+    """Return the row of what cannot be measured on this machine."""
+    return Row(what, "", None, "", note=reason)
 
 
 class Peer(NamedTuple):

@@ -9,7 +9,7 @@ import rich.table
 
 from tests.bench.figures import RATIO, Row, Spread
 
-_COLOURS = {"held": "green", "missed": "red", "shown": "dim"}
+_COLOURS = {"held": "green", "missed": "red", "shown": "dim", "absent": "dim"}
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -22,8 +22,8 @@ def show(rows: Sequence[Row]) -> None:
         verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
         table.add_row(
             rich.markup.escape(row.what) + (f"\n[dim]{details}[/]" if details else ""),
-            with_unit(row.figure.median, row.unit),
-            _bounds(row.figure),
+            with_unit(row.figure.median, row.unit) if row.figure else "",
+            _bounds(row.figure) if row.figure else "",
             _hold(row),
             verdict,
         )
@@ -32,12 +32,11 @@ def show(rows: Sequence[Row]) -> None:
 
 def plain(row: Row) -> str:
     """Return a row as lines of text."""
-    hold = f"  hold {_hold(row)}" if row.limit is not None else ""
-    lines = [
-        f"{row.verdict:<7}{row.what}",
-        f"{with_unit(row.figure.median, row.unit)}  ({_bounds(row.figure)}){hold}",
-        *details_of(row),
-    ]
+    lines = [f"{row.verdict:<7}{row.what}"]
+    if row.figure is not None:
+        hold = f"  hold {_hold(row)}" if row.limit is not None else ""
+        lines.append(f"{with_unit(row.figure.median, row.unit)}  ({_bounds(row.figure)}){hold}")
+    lines += details_of(row)
     return "\n       ".join(lines)
 
 

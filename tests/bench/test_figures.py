@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.bench import __main__ as bench
 from tests.bench import table
-from tests.bench.figures import Peer, Row, Spread, absolute, compared, interleaved, percentile
+from tests.bench.figures import Peer, Row, Spread, absent, absolute, compared, interleaved, percentile
 from tests.bench.session import Session
 from tests.bench.texts import BOOK_BYTES, prose
 
@@ -33,8 +33,16 @@ def test_a_ratio_is_the_median_of_the_pairs_and_not_of_the_halves() -> None:
 
 def test_without_its_peer_a_row_is_only_shown() -> None:
     row = compared("it", [1.0, 2.0, 3.0], Peer("a program (not installed)", None), 0.5)
-    assert (row.verdict, row.unit, row.figure.median) == ("shown", "ms", 2.0)
+    assert (row.verdict, row.unit, row.figure) == ("shown", "ms", Spread(2.0, 1.0, 3.0))
     assert "not installed" in table.plain(row)
+
+
+def test_what_cannot_be_measured_here_has_no_figure_and_says_why() -> None:
+    row = absent("an engine", "its packages are not here")
+    assert (row.verdict, row.figure) == ("absent", None)
+    assert table.plain(row).split("\n       ") == ["absent an engine", "its packages are not here"]
+    (found,) = json.loads(json.dumps(table.document({}, [row], {})))["rows"]
+    assert (found["figure"], found["verdict"], found["note"]) == (None, "absent", "its packages are not here")
 
 
 @pytest.mark.parametrize(

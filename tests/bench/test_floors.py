@@ -1,9 +1,13 @@
 """The floor programs do the work that they are compared with."""
 
 import wave
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from tests.bench.floors.weights import mapped
 from tests.bench.processes import CommandFailed, floor_command, run, run_for_output
 from tests.bench.texts import TWO_SENTENCES
 from tests.bench.wire import echo, get_status, wires
@@ -47,3 +51,17 @@ def test_the_echo_answers_every_request_with_the_given_bytes(home: Home) -> None
 def test_a_command_that_fails_says_what_it_said(home: Home) -> None:
     with pytest.raises(CommandFailed, match=r"nowhere\.so"):
         run(floor_command("espeak_library", "/nowhere.so", "", "/nowhere.txt", "/nowhere.wav"), home.environ)
+
+
+def test_mapped_weights_are_those_of_the_file(tmp_path: Path) -> None:
+    given = {
+        "wide": torch.randn(3, 4, 5).to(torch.bfloat16),
+        "flat": torch.arange(7),
+        "scalar": torch.tensor(2.5),
+    }
+    save_file(given, tmp_path / "weights.safetensors", {"format": "pt"})
+    found = mapped(tmp_path / "weights.safetensors")
+    assert found.keys() == given.keys()
+    for name, tensor in given.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)

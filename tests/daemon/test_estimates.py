@@ -31,9 +31,7 @@ def test_what_does_not_fit_says_what_would() -> None:
     assert (none.best_chars, "smaller model" in none.recommendation) == (0, True)
 
 
-@given(
-    model=st.integers(0, 20_000 * MB), available=st.integers(0, 64_000 * MB), chars=st.integers(0, 10**7)
-)
+@given(model=st.integers(0, 20_000 * MB), available=st.integers(0, 64_000 * MB), chars=st.integers(0, 10**7))
 def test_the_best_length_is_safe(model: int, available: int, chars: int) -> None:
     found = estimate(model, available, chars, PRESET)
     assert 0 <= found.best_chars <= PRESET.max_segment_chars

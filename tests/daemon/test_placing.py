@@ -46,6 +46,8 @@ def test_what_a_model_cannot_is_told_to_who_asked_for_it() -> None:
 def test_quantisation_where_the_model_can() -> None:
     assert placing_of(QWEN, "cpu", machine(), Wanted()).run.quantization == "int8"
     assert placing_of(QWEN, "cpu", machine(), Wanted(quantization="none")).run.quantization == "none"
+    small = machine("7.5", memory_gb=8)
+    assert placing_of(QWEN, "cuda:0", small, Wanted(quantization="int8")).run.quantization == "none"
     mps = Hardware("Darwin", "arm64", "Apple M1", 8, 8, 16 * GB)
     placing = placing_of(QWEN, "mps", mps, Wanted(quantization="int8"))
     assert placing.run.quantization == "none"

@@ -1,6 +1,7 @@
 """Which segment is spoken next, on which worker; what a failure costs. Real runs and workers, played by the test."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -216,6 +217,24 @@ def test_a_worker_that_does_not_stop_is_ended_when_others_wait() -> None:
         assert "did not stop" in stage.pool.killed[0]
         await turns()
         assert [fields["segments"][0]["index"] for fields in stage.asked()] == [0, 0]
+
+    on_stage(play)
+
+
+def test_a_worker_that_loads_slowly_is_given_as_long_to_stop() -> None:
+    async def play(stage: Stage) -> None:
+        run, _ = stream(5, number=1)
+        following, _ = stream(1, number=2)
+        stage.scheduler.add(run)
+        stage.scheduler.add(following)
+        await turns()
+        (worker,) = stage.pool.workers()
+        worker.load_s = 1.2
+        began = time.monotonic()
+        stage.scheduler.remove(run)
+        while not stage.pool.killed:
+            await asyncio.sleep(0.01)
+        assert time.monotonic() - began >= worker.load_s
 
     on_stage(play)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.scorecard.card import IS_FULL, Card
+from tests.scorecard.torch_models import Stock
 
 LINES = pytest.StashKey[list[str]]()
 FULL_TIMEOUT_S = 1500
@@ -40,6 +41,12 @@ def card(request: pytest.FixtureRequest, record_property: Callable[[str, object]
     made = Card(row, is_full=_is_full(request.config), record=record_property)
     yield made
     request.config.stash.setdefault(LINES, []).extend(made.lines)
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """Tiny models for torch workers, each built once."""
+    return Stock(tmp_path_factory.mktemp("stock"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

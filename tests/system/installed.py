@@ -50,7 +50,7 @@ def build(name: str, folder: Path, *arguments: str, overlay: Path) -> Path:
         "PYTHONPATH": os.pathsep.join((str(overlay), str(Path.cwd()))),
         "OMP_NUM_THREADS": "2",
     }
-    built = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100)
+    built = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stderr[-2000:]
     return folder
 
@@ -60,11 +60,15 @@ def without_faults(folder: Path) -> Path:
 
     Some checkpoints have them so that a test of the engine can meet them; an import refuses such weights.
     """
+    import torch
     from safetensors.torch import load_file, save_file
 
     for file in folder.rglob("*.safetensors"):
         tensors = load_file(file)
         save_file({name: tensor.nan_to_num() for name, tensor in tensors.items()}, file, {"format": "pt"})
+    for file in folder.rglob("*.pth"):
+        tensors = torch.load(file, weights_only=True)
+        torch.save({name: tensor.nan_to_num() for name, tensor in tensors.items()}, file)
     return folder
 
 

@@ -205,10 +205,17 @@ def test_many_at_once_are_all_served(shared_daemon: DaemonProcess) -> None:
     assert [heard[i] for i in range(len(texts))] == expected
 
 
+def test_a_text_is_measured_before_it_is_spoken(client: Client) -> None:
+    found = client.estimate_memory("tone", chars=100)
+    assert (found.model, found.device, found.is_safe) == ("tone", "cpu", True)
+    assert 0 < found.estimate_bytes < found.available_bytes
+    assert found.recommendation == "it fits"
+    assert client.estimate_memory("tone", chars=10**7).estimate_bytes < 10**9
+
+
 @pytest.mark.parametrize(
     "request_",
     [
-        m.EstimateMemory(request_id=m.new_id()),
         m.GetTips(request_id=m.new_id()),
         m.GetMetrics(request_id=m.new_id()),
         m.OptimizeForHardware(request_id=m.new_id()),

@@ -124,6 +124,8 @@ class Worker:
     def identity(self) -> dict[str, str]:
         """What was really loaded, all that decides whether a prompt fits."""
         asked = {name: str(self._load_fields.get(name) or "") for name in _IDENTITY}
+        # Another kind of device rounds otherwise: a prompt made there is not the one that is made here.
+        asked["device"] = str(self._load_fields.get("device") or "cpu").partition(":")[0]
         return {**{name: value for name, value in asked.items() if value}, **self._engine.identity}
 
     def announce(self) -> None:

@@ -148,7 +148,12 @@ def _chosen(overlays: Overlays, options: argparse.Namespace) -> tuple[list[str],
         raise CommandFailed("name families, or use --all; `voiced engine list` shows them", Exit.USAGE)
     if not options.all:
         return list(dict.fromkeys(map(family_of, options.families))), []
-    own = {name: known for name, known in overlays.families.items() if not known.is_main}
+    platform = overlays.look().platform
+    own = {
+        name: known
+        for name, known in overlays.families.items()
+        if not known.is_main and known.runs_on(platform)
+    }
     return [name for name in own if not own[name].compiled], [name for name in own if own[name].compiled]
 
 

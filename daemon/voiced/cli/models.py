@@ -4,6 +4,7 @@ import argparse
 
 from voiced.cli.connect import connect, connect_or_start
 from voiced.cli.exits import Exit
+from voiced.cli.loading import load_shown, model_id
 from voiced.cli.output import document, print_json, print_lines
 from voiced.cli.parser import add_json, add_no_start, between
 from voiced.cli.part import Part
@@ -133,6 +134,7 @@ def _declare_load(parser: argparse.ArgumentParser) -> None:
         type=between(-1, 1e9),
         help="seconds that it stays when idle; -1 = for ever",
     )
+    add_json(parser)
     add_no_start(parser)
 
 
@@ -144,7 +146,12 @@ def _run_load(options: argparse.Namespace) -> int:
         keep_alive_s=options.keep_alive,
     )
     with connect_or_start(no_start=options.no_start, timeout_s=_LOAD_TIMEOUT_S) as client:
-        said = client.control(request).message
+        with load_shown(options.model, is_quiet=options.json):
+            said = client.control(request).message
+        if options.json:
+            model = model_id(options.model)
+            print_json(next((document(one) for one in client.models() if one.model == model), {}))
+            return Exit.OK
     print(printable(said) or f"{options.model} is loaded")
     return Exit.OK
 

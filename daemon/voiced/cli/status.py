@@ -82,6 +82,8 @@ def model_text(model: m.ModelInfo) -> str:
         parts.append(counted(model.workers, "worker"))
     if model.rss_bytes:
         parts.append(size(model.rss_bytes))
+    if model.load_fraction:
+        parts.append(percent(model.load_fraction))
     if model.detail and model.state in (m.ModelState.BROKEN, m.ModelState.LOADING):
         parts.append(printable(model.detail))
     return ", ".join(parts)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _REACH_BEFORE = 2
 """Frames that the convolution before the codec's transformer reaches back: a kernel of 3."""
-_REACH_AFTER = 12
-"""Frames that the convolutions behind it reach back: 9.4 by their kernels, strides and dilations, and some to spare."""
+_REACH_AFTER = 10
+"""Frames that the convolutions behind it reach back, by their kernels, strides and dilations; exact in fp64 (tests)."""
 _WINDOWS_BEFORE = 2
 """Of the transformer's windows of attention: so much of a recording is heard before the first word."""
 

@@ -116,10 +116,11 @@ def load_processor(folder: Path) -> Any:
     Raises:
         EngineLoadFailed: If the tokenizer's files are missing or damaged.
     """
-    processors = _upstream("qwen_tts.core.models").Qwen3TTSProcessor
+    processors, tokenizers = _upstream("qwen_tts.core.models"), _upstream("transformers").Qwen2TokenizerFast
     try:
-        # As upstream's wrapper does.
-        return processors.from_pretrained(str(folder), fix_mistral_regex=True, local_files_only=True)
+        # What the processor's own `from_pretrained` makes; that one copies 151,000 words for a line of its log.
+        tokenizer = tokenizers.from_pretrained(str(folder), fix_mistral_regex=True, local_files_only=True)
+        return processors.Qwen3TTSProcessor(tokenizer=tokenizer)
     # transformers takes a tokenizer without its files for one that another package reads, and misses that package.
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise EngineLoadFailed(f"the tokenizer of {folder.name} cannot be read: {_AGAIN}") from error

@@ -276,7 +276,7 @@ def chunk_sizes() -> Iterator[int]:
     """Return, without end, how many frames go into each chunk: few at first, so that the audio starts soon.
 
     Each chunk is as long as all before it together, so that a machine just faster than real time never falls behind;
-    at 48 frames (4 s) the 12 that the codec computes again for each cost a quarter.
+    at 48 frames (4 s) the ten that the codec computes again for each cost a fifth.
     """
     size = FIRST_FRAMES
     yield size

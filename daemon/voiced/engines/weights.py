@@ -119,7 +119,9 @@ def put(
         missing, unexpected = module.load_state_dict(dict(tensors), strict=False, assign=True)
     except RuntimeError as error:
         first = str(error).strip().splitlines()[1:2] or [str(error)]
-        raise EngineLoadFailed(f"the weights do not fit the model: {first[0].strip()}") from error
+        raise EngineLoadFailed(
+            f"the weights do not fit the model: {first[0].strip()}; pull or import it again"
+        ) from error
     _refuse("are missing from", [name for name in missing if not may_miss(name)])
     _refuse("are too many in", [name for name in unexpected if not may_ignore(name)])
 

@@ -25,7 +25,8 @@ from voiced.segments import Plan, PlanDamaged, unpack_plan
 from voiced.text.plan import Limits, make_plan
 from voiced.workers.link import Fields
 from voiced.workers.pool import Pool
-from voiced_ipc.errors import InternalError, InvalidRequest, StorageFailed
+from voiced.workers.spawn import RunAs
+from voiced_ipc.errors import InternalError, InvalidRequest, StorageFailed, VoicedError
 from voiced_ipc.messages import Lane, OnLongText, Output, Subtitles, Synthesize
 
 FIRST_SEGMENT_CHARS = 80
@@ -98,6 +99,15 @@ class Intake:
             UnknownModel, ModelMissing: If it cannot be loaded.
         """
         return self._pool.engine(model).spec
+
+    async def usage(self, order: Order) -> tuple[RunAs, int]:
+        """Return where and how a job is spoken, and the rate of its audio; what is not known is empty or 0."""
+        try:
+            engine = self._pool.engine(order.speech.model)
+            run = await self._pool.usage(order.speech.model, order.speech.device)
+        except VoicedError:  # it was accepted before, and its model has gone since
+            return RunAs("", ""), order.sample_rate_hz
+        return run, order.sample_rate_hz or engine.sample_rate_hz
 
     async def plan_stream(self, request: Synthesize, payload: bytes) -> Planned:
         """Return the planned stream.
@@ -209,7 +219,8 @@ class Intake:
     async def _speech(self, request: Synthesize) -> _Asked:
         seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
         speech = resolve.resolve_speech(request, self.config, seed)
-        spec = self._pool.engine(speech.model).spec
+        chosen = self._pool.shelf.choose(speech.model)
+        spec = self._pool.engine(chosen.model).spec
         device, note = resolve.check_device(request.device, spec, is_strict=self.config.strict_device)
         if device:
             device, moved = self.resolve_device(device)
@@ -217,6 +228,7 @@ class Intake:
         speech = speech._replace(model=spec.model, device=device)
         notes: tuple[str, ...] = (note,) if note else ()
         notes += resolve.ignored_controls(request, spec)
+        notes += (chosen.warning,) if chosen.warning else ()
         language, likely = request.language, self.config.language
         # The embedded voices need not be asked: whatever the language is, they have one for it.
         if speech.voice or language or spec.identity != SPEAKER:

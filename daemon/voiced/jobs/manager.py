@@ -21,7 +21,6 @@ from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
-from voiced.models.catalogue import find_spec
 from voiced.scheduler import PromptSource, Scheduler, SchedulerLimits
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
@@ -151,7 +150,7 @@ class JobManager:
             raise IdReused(f"a job {job_id} is running already: every request needs an id of its own")
         with self._reserved(job_id):
             planned = await self.streams.plan(request, payload)
-            accepted = self._accepted(planned.order, planned.original_chars, planned.notes)
+            accepted = await self._accepted(planned.order, planned.original_chars, planned.notes)
             until = time.monotonic() + STALL_S
             # There may be no room for it at the moment; it must come before the audio.
             while peer.send(accepted) is Sent.FULL and time.monotonic() < until:
@@ -170,10 +169,10 @@ class JobManager:
         with self._reserved(request.request_id, has_place=True):
             known = await self.durable.again(request, payload)
             if known is not None:
-                return self._accepted(known.order, known.order.chars, ())
+                return await self._accepted(known.order, known.order.chars, ())
             self._check_room(own=1)
             planned = await self.durable.submit(request, payload)
-        return self._accepted(planned.order, planned.original_chars, planned.notes)
+        return await self._accepted(planned.order, planned.original_chars, planned.notes)
 
     def take_claim(self, claim: Claim) -> None:
         """Make a job of a dropped text, beside; it was claimed because there was room."""
@@ -211,7 +210,8 @@ class JobManager:
             limit = self._intake.config.queue_limit
             raise QueueFull(f"{limit} jobs are waiting already; ask again when some are done")
 
-    def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
+    async def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
+        run, rate_hz = await self._intake.usage(order)
         return m.Accepted(
             request_id=order.job_id,
             job_id=order.job_id,
@@ -219,9 +219,9 @@ class JobManager:
             model=order.speech.model,
             voice=order.speech.voice,
             language=order.language,
-            device="cpu",
-            precision="",
-            sample_rate_hz=order.sample_rate_hz or _rate_of(order.speech.model),
+            device=run.device,
+            precision=run.precision,
+            sample_rate_hz=rate_hz,
             channels=1,
             chars=order.chars,
             segments=order.segments,
@@ -332,9 +332,3 @@ class JobManager:
                 run.close()
         self.streams.end_all(ShuttingDown("the daemon is stopping"))
         await self.background.finish(max(1.0, timeout_s))
-
-
-def _rate_of(model: str) -> int:
-    """The rate of a model's audio; 0 of one that is gone since."""
-    spec = find_spec(model)
-    return spec.sample_rate_hz if spec else 0

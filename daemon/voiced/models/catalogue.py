@@ -74,6 +74,21 @@ def _qwen(size: str, kind: str, identity: str, about: str) -> ModelSpec:
     )
 
 
+def _mlx(size: str) -> ModelSpec:
+    torch = _qwen(size, "Base", "prompt", f"Qwen3-TTS {size.upper()} for Apple's chips, by MLX")
+    source = HubSource(f"mlx-community/Qwen3-TTS-12Hz-{size.upper()}-Base-bf16", torch.sources[0].files)
+    return torch._replace(
+        model=f"{torch.model}-mlx",
+        engine="qwen3-mlx",
+        family="qwen3-mlx",
+        has_gpu_path=False,  # MLX finds the chip's GPU itself
+        min_vram_gb=0.0,
+        quantizations=("none",),
+        precisions=("bf16",),
+        sources=(source,),
+    )
+
+
 _MODELS = (
     ESPEAK,
     TONE,
@@ -82,6 +97,8 @@ _MODELS = (
     _qwen("0.6b", "CustomVoice", "speaker", "Qwen3-TTS 0.6B with nine speakers of its own"),
     _qwen("1.7b", "CustomVoice", "speaker", "Qwen3-TTS 1.7B with nine speakers of its own"),
     _qwen("1.7b", "VoiceDesign", "description", "Qwen3-TTS 1.7B: a voice from a description"),
+    _mlx("0.6b"),
+    _mlx("1.7b"),
     ModelSpec(
         model="chatterbox",
         engine="chatterbox",
@@ -185,7 +202,7 @@ _MODELS = (
         min_vram_gb=2.0,
         sources=(HubSource("hexgrad/Kokoro-82M", ("config.json", "kokoro-v1_0.pth", "voices/*.pt")),),
         files=("config.json", "kokoro-v1_0.pth", "voices/*.pt"),
-        about="Kokoro 82M: good voices in eight languages, fast on a CPU",
+        about="Kokoro 82M: good voices in six languages, fast on a CPU",
     ),
 )
 

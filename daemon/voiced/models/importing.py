@@ -238,7 +238,7 @@ def _manifest(spec: ModelSpec, origin: _Origin, entries: list[FileEntry]) -> Man
         source=origin.source,
         revision=origin.revision,
         licence=spec.licence,
-        installed=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        installed=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         files=entries,
     )
 

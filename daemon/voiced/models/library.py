@@ -310,7 +310,9 @@ def folder_name(model: str) -> str:
 
 def missing_text(spec: ModelSpec) -> str:
     """Return that a model's files are not here, and what brings them."""
-    named = "" if spec.sources else " --repository OWNER/NAME --file NAME"  # whose files are of the user's choice
+    named = (
+        "" if spec.sources else " --repository OWNER/NAME --file NAME"
+    )  # whose files are of the user's choice
     pull = f"`voiced pull {spec.model}{named}` fetches it, "
     return f"{spec.model} is not installed: {pull}`voiced import {spec.model} FOLDER` takes files of yours"
 

@@ -10,6 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,16 @@ class Family(NamedTuple):
     """Distributions that come as source and are compiled here."""
     open_models: tuple[str, ...] = ()
     """Its models that carry a name of the user's choice; the others are in the catalogue."""
+    platform: str = ""
+    """Pattern of the platform tags that it runs on; empty = any."""
+
+    def runs_on(self, platform: str) -> bool:
+        """Return whether a platform can run it.
+
+        Args:
+            platform: As `sysconfig.get_platform` tells.
+        """
+        return not self.platform or fnmatch(platform, self.platform)
 
     @property
     def is_main(self) -> bool:
@@ -57,8 +68,8 @@ _MB = 1_000_000
 FAMILIES: dict[str, Family] = {
     "chatterbox": Family("Chatterbox, clones voices, English", "voiced.engines.chatterbox", 600 * _MB),
     "kokoro": Family(
-        "Kokoro 82M, eight languages",
-        "voiced.engines.kokoro_model:_network",
+        "Kokoro 82M, six languages",
+        "voiced.engines.kokoro_model:network",
         1 * _MB,
         licences=("espeak-ng: GPL-3.0-or-later",),
     ),
@@ -82,6 +93,12 @@ FAMILIES: dict[str, Family] = {
     ),
     "qwen3-tts": Family(
         "Qwen3-TTS, clones voices, ten languages", "voiced.engines.qwen3_load:import_upstream", 100 * _MB
+    ),
+    "qwen3-mlx": Family(
+        "Qwen3-TTS on Apple's chips, by MLX",
+        "voiced.engines.qwen3_mlx",
+        300 * _MB,
+        platform="macosx-*-arm64",
     ),
     "vits": Family(
         "MMS/VITS, over a thousand languages", "voiced.engines.vits", open_models=("mms:<language>",)
@@ -246,6 +263,8 @@ class Overlays:
             missing = [name for name in _MAIN_PACKAGES if not _version(name)]
             return f"{family} needs {', '.join(missing)}: {MAIN_REMEDY}" if missing else ""
         found = self.look()
+        if not known.runs_on(found.platform):
+            return f"{family} runs on Apple's chips only, and this is {found.platform}"
         if known.needs_torch and not found.torch:
             return f"{family} needs torch: {MAIN_REMEDY.replace('them', 'it')}"
         manifest = self.manifest(family)

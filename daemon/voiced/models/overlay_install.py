@@ -149,6 +149,8 @@ def _pins(lock: Path) -> tuple[Pin, ...]:
 
 def _check_machine(overlays: Overlays, family: str, environment: Mapping[str, str]) -> None:
     known = overlays.families[family]
+    if not known.runs_on(overlays.look().platform):
+        raise LibraryError(overlays.problem(family))
     if importlib.util.find_spec("pip") is None:
         raise LibraryError(
             f"pip is not in the environment of voiced: `{sys.executable} -m ensurepip` brings it "

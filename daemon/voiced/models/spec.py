@@ -51,6 +51,7 @@ class ModelSpec(NamedTuple):
     precisions: tuple[str, ...] = ("fp32",)
     """What it can be loaded in; the first is taken on a CPU unless somebody asks."""
     quantizations: tuple[str, ...] = ("none",)
+    """What its engine can do with its weights; `int8` on a CPU only."""
     weights_bytes: int = 0
     """In the first precision, all parts of the model."""
     work_bytes: int = 0

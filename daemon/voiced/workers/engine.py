@@ -7,6 +7,7 @@ from typing import Any
 from voiced.models.spec import ModelSpec
 from voiced.workers.link import Fields
 from voiced.workers.process import WorkerProcess, WorkerState
+from voiced_ipc.errors import EngineLoadFailed, ModelDamaged, VoicedError
 
 BROKEN_DEATHS = 5
 BROKEN_WINDOW_S = 60.0
@@ -17,8 +18,10 @@ BACKOFF_LAST_S = 300.0
 class Engine:
     """A model and its workers. Belongs to the loop."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, install: str = "") -> None:
         self.spec = spec
+        self.install = install
+        """Which install of its files this is about."""
         self.workers: list[WorkerProcess] = []
         self.ready: Fields = {}
         """What its last worker told when it was ready: what the model can do."""
@@ -29,6 +32,8 @@ class Engine:
         """Failed starts and broken spells in a row: the backoff grows with them."""
         self.broken_until = 0.0
         self.broken_reason = ""
+        self._refusal: VoicedError | None = None
+        """Why it was not even tried, where that is what is wrong."""
         self.keep_alive_s: float | None = None
         """As the last request asked; None = as configured."""
         self.load_s = 0.0
@@ -52,6 +57,12 @@ class Engine:
         """The model's own voices, as its worker listed them."""
         voices = self.ready.get("voices", [])
         return voices if isinstance(voices, list) else []
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of its audio: as its last worker told, else as the catalogue has it."""
+        told = self.ready.get("sample_rate_hz", 0)
+        return told if isinstance(told, int) and told else self.spec.sample_rate_hz
 
     @property
     def main(self) -> WorkerProcess | None:
@@ -94,12 +105,25 @@ class Engine:
         often = len(self.deaths) == BROKEN_DEATHS and now - self.deaths[0] < BROKEN_WINDOW_S
         if not (often or worker.refusal is not None or not worker.is_announced):
             return 0.0
-        backoff_s: float = min(BACKOFF_FIRST_S * 2**self.failures, BACKOFF_LAST_S)
-        self.failures += 1
+        self._refusal = None if worker.pid else worker.refusal
+        if self._refusal is not None and not isinstance(self._refusal, ModelDamaged):
+            # What is missing costs nothing to look for, and may be installed at any moment; hashing does cost.
+            backoff_s = BACKOFF_FIRST_S
+        else:
+            backoff_s = min(BACKOFF_FIRST_S * 2**self.failures, BACKOFF_LAST_S)
+            self.failures += 1
         self.broken_until = now + backoff_s
         self.broken_reason = worker.end_reason
         self.deaths.clear()
         return backoff_s
+
+    def fault(self) -> VoicedError:
+        """Return why no worker of it is started while it is broken."""
+        if self._refusal is not None:  # says what to do: the time does not mend it
+            return type(self._refusal)(self._refusal.message)
+        return EngineLoadFailed(
+            f"{self.spec.model} is broken ({self.broken_reason}); it is tried again in {self.broken_s:.0f} s"
+        )
 
     def forgive(self) -> None:
         """Forget old faults once it has worked for a while: the next one begins anew."""

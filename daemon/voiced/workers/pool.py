@@ -22,7 +22,7 @@ from voiced.workers.loading import make_room, open_files
 from voiced.workers.process import WorkerProcess, WorkerState
 from voiced.workers.shelf import Shelf
 from voiced.workers.spawn import RunAs, spawn_scribe, spawn_worker
-from voiced_ipc.errors import DeviceOutOfMemory, EngineLoadFailed, ShuttingDown, VoicedError
+from voiced_ipc.errors import DeviceOutOfMemory, ShuttingDown, VoicedError
 
 logger = logging.getLogger(__name__)
 
@@ -151,10 +151,11 @@ class Pool:
         if known is not None and (known.workers or known.spec.is_embedded):
             return known
         spec = self.shelf.spec(model)
+        install = self.shelf.install(spec)
         engine = self.engines.get(spec.model)
-        if engine is None or (not engine.workers and engine.spec != spec):
-            # New, or another version was installed since.
-            engine = self.engines[spec.model] = Engine(spec)
+        if engine is None or (not engine.workers and (engine.spec, engine.install) != (spec, install)):
+            # New, or installed again since.
+            engine = self.engines[spec.model] = Engine(spec, install)
             engine.ready = self.shelf.abilities(spec)
             engine.has_loaded = bool(engine.ready)
         return engine
@@ -187,7 +188,8 @@ class Pool:
 
         Raises:
             UnknownModel, ModelMissing: As `engine`.
-            EngineLoadFailed: If it is broken, with the reason and when it is tried again.
+            EngineLoadFailed, DeviceOutOfMemory, DeviceUnavailable: If it is broken, with the reason and what mends
+                it, or when it is tried again.
             ShuttingDown: If nothing is started any more.
         """
         engine = self.engine(model)
@@ -196,9 +198,7 @@ class Pool:
         if self._has_worker(engine, device):
             return
         if engine.broken_s > 0:
-            raise EngineLoadFailed(
-                f"{model} is broken ({engine.broken_reason}); it is tried again in {engine.broken_s:.0f} s"
-            )
+            raise engine.fault()
         self.start_worker(engine, device)
 
     async def loaded(self, model: str, device: str = "") -> Engine:
@@ -211,7 +211,8 @@ class Pool:
         """
         engine = self.engine(model)
         while not any(
-            worker.state is WorkerState.READY and worker.serves(device) for worker in engine.workers
+            worker.state is WorkerState.READY and not worker.is_dismissed and worker.serves(device)
+            for worker in engine.workers
         ):
             self.load(model, device)
             await self.change()
@@ -225,6 +226,25 @@ class Pool:
         """
         engine = self.engine(model)
         return engine if engine.has_loaded else await self.loaded(model)
+
+    async def usage(self, model: str, device: str = "") -> RunAs:
+        """Return where and how a model speaks, or will once it is loaded.
+
+        Args:
+            model: Its id.
+            device: As `free_worker`.
+
+        Raises:
+            UnknownModel, ModelMissing: As `engine`.
+            DeviceUnavailable: If the device is not there, and strict mode forbids another.
+        """
+        engine = self.engine(model)
+        device = device if engine.spec.has_gpu_path else ""
+        for worker in engine.workers:
+            if worker.is_announced and worker.serves(device) and not worker.is_retiring:
+                return worker.run_as
+        is_kept_off = not device and engine.cpu_until > time.monotonic()
+        return (await self.ground.place(engine.spec, "cpu" if is_kept_off else device)).run
 
     async def change(self) -> None:
         """Wait until some child's state changes."""

@@ -83,6 +83,8 @@ class WorkerProcess(asyncio.Protocol):
         self.device_bytes = 0
         """Memory that it holds on a GPU."""
         self.spawned_at = time.monotonic()
+        self.load_s = 0.0
+        """From there to its being ready."""
         self.idle_since = time.monotonic()
         self.last_heard = time.monotonic()
         self.pinged_at: float | None = None
@@ -347,6 +349,7 @@ class WorkerProcess(asyncio.Protocol):
             self.ready = fields
             self.slots = int(fields.get("slots", 1))
             self.state = WorkerState.READY
+            self.load_s = time.monotonic() - self.spawned_at
             self.idle_since = time.monotonic()
             self._on_change(self)
         elif kind == "loading":

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from voiced.models.abilities import Abilities
-from voiced.models.catalogue import find_spec
+from voiced.models.apple import MlxChoice, on_apple
+from voiced.models.catalogue import CATALOGUE, find_spec
 from voiced.models.library import Installed, Library
 from voiced.models.overlay import FAMILIES, Overlays
 from voiced.models.rates import with_own_rate
@@ -26,9 +27,21 @@ class Shelf:
     def __init__(self, models: Path, overlays: Path, weights: Path) -> None:
         self.library = Library(models)
         self.overlays = Overlays(overlays)
+        self.is_apple = False
+        """Whether this machine has one of Apple's chips."""
         self._abilities = Abilities(weights.parent / "abilities")
         self._models = models
         self._weights = weights
+
+    def choose(self, model: str) -> MlxChoice:
+        """Return the model that serves a request on this machine, and a warning where it is another size.
+
+        Only Apple's chips have such: see `voiced.models.apple`.
+        """
+        spec = find_spec(model)
+        if not self.is_apple or spec is None:
+            return MlxChoice(model)
+        return on_apple(spec.model, CATALOGUE, {one.spec.model for one in self.library.installed()})
 
     def spec(self, model: str) -> ModelSpec:
         """Return what is known of a model that could be loaded; a look at the disk, no more.
@@ -45,6 +58,11 @@ class Shelf:
             return spec
         installed = self.library.find(spec.model) or self.library.check(spec.model)  # which says what to do
         return with_own_rate(spec, installed.folder)
+
+    def install(self, spec: ModelSpec) -> str:
+        """Return what tells one install of a model's files from the next; empty = there is nothing to install."""
+        installed = None if spec.is_embedded else self.library.find(spec.model)
+        return "" if installed is None else _install(installed)
 
     def abilities(self, spec: ModelSpec) -> dict[str, Any]:
         """Return what a model told when it was last ready; empty = not known."""

@@ -36,6 +36,8 @@ BASE = {"PATH": "/bin", "HOME": "/home/someone", "NOTIFY_SOCKET": "/run/n", "LIS
         ({}, "cpu", {"MallocStackLogging": "0", "MallocStackLoggingNoCompact": "1", "MallocScribble": "0"}),
         ({}, "cpu", {"MallocPreScribble": "0", "MallocGuardEdges": "0"}),
         ({}, "cpu", {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}),
+        ({}, "cpu", {"OMP_WAIT_POLICY": "passive"}),
+        ({"OMP_WAIT_POLICY": "active"}, "cpu", {"OMP_WAIT_POLICY": "active"}),
     ],
 )
 def test_variables(base: dict[str, str], device: str, expected: dict[str, str | None]) -> None:

@@ -318,6 +318,7 @@ class TestWorker:
             "model": "tone",
             "width": "1",
             "code": "1",
+            "device": "cpu",
             "precision": "bf16",
             "revision": "abc",
         }

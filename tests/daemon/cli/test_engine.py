@@ -75,10 +75,10 @@ def test_the_list_as_json(run: Run, user: Path) -> None:
         (["path", "piper"], Exit.FAILED, "`voiced engine install piper`"),
         (["path", "piper:en_US-lessac-medium"], Exit.FAILED, "`voiced engine install piper`"),
         (["path", "nothing"], Exit.FAILED, "'nothing': `voiced engine list`"),
-        (["install", "nothing"], Exit.FAILED, "there is no engine family 'nothing': there are chatterbox"),
-        (["install", "maya1"], Exit.FAILED, "pip install 'voiced[models]'"),
-        (["install", "mms:eng"], Exit.FAILED, "vits has no packages of its own"),
-        (["remove", "vits"], Exit.FAILED, "vits has no packages of its own"),
+        (["install", "nothing"], Exit.DATA, "there is no engine family 'nothing': there are chatterbox"),
+        (["install", "maya1"], Exit.DATA, "pip install 'voiced[models]'"),
+        (["install", "mms:eng"], Exit.DATA, "vits has no packages of its own"),
+        (["remove", "vits"], Exit.DATA, "vits has no packages of its own"),
         (["install"], Exit.USAGE, "name families, or use --all"),
         (["install", "--all", "piper"], Exit.USAGE, "name families, or use --all"),
         ([], Exit.USAGE, "VERB"),
@@ -157,7 +157,7 @@ def test_pip_that_fails_names_its_words(
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     ran = run("engine", "install", "piper")
     log = user / "root" / "data" / "engines" / "piper.log"
-    assert ran.code == Exit.FAILED
+    assert ran.code == Exit.DATA
     assert "piper was not installed: pip finds no wheel of" in ran.err
     assert str(log) in ran.err
     assert log.exists()

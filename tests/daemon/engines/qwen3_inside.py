@@ -1,7 +1,7 @@
 """A program of its own, run with Qwen3-TTS' packages on the path and the network denied: what only the engine tells.
 
-Prints findings as JSON: ours against upstream's own loader, what is refused, what one changed weight changes, what is
-left behind after a segment, and the weights in 8 bits.
+Prints the findings of one chapter as JSON: ours against upstream's own loader, what is refused, what one changed
+weight changes, what is left behind after a segment, how voices are made, and the weights in 8 bits.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from voiced.engines import qwen3_load
 from voiced.engines.base import LoadSettings, Prompt, Reference, SegmentRequest
 from voiced.engines.qwen3_tts import Qwen3TtsEngine
 from voiced_ipc.errors import VoicedError
@@ -41,9 +42,8 @@ def loaded(folder: Path, **settings: Any) -> tuple[Qwen3TtsEngine, list[str]]:
 
 def request(text: str = TEXT, **fields: Any) -> SegmentRequest:
     """A segment in English."""
-    return SegmentRequest(
-        **{"place": 0, "text": text, "language": "en-GB", "voice": "", "seed": SEED} | fields
-    )
+    usual: dict[str, Any] = {"place": 0, "text": text, "language": "en-GB", "voice": "", "seed": SEED}
+    return SegmentRequest(**usual | fields)
 
 
 def chunks(engine: Qwen3TtsEngine, asked: SegmentRequest) -> list[Samples]:
@@ -65,9 +65,11 @@ def refusal(call: Callable[[], object]) -> list[str]:
     return ["nothing", ""]
 
 
-def against_upstream(root: Path) -> dict[str, Any]:
+def against_upstream(root: Path, work: Path) -> dict[str, Any]:
     """The greatest difference to the package's own loading, call and whole decoding."""
     import torch
+
+    qwen3_load.import_upstream()
     from qwen_tts import Qwen3TTSModel
 
     made: dict[str, Any] = {}
@@ -99,6 +101,32 @@ def against_upstream(root: Path) -> dict[str, Any]:
         made[f"{name} audio"] = _difference(spoken(engine, asked), whole[0][0])
         made[f"{name} peak"] = float(np.abs(whole[0][0]).max())
     return made
+
+
+def pieces(root: Path, work: Path) -> float:
+    """The greatest difference between a decoding in pieces, after a recording, and at once; in fp64."""
+    import torch
+
+    from voiced.engines.qwen3_frames import Decoder
+
+    class Codec:
+        """What a decoder needs of upstream's."""
+
+        def __init__(self, codec: Any) -> None:
+            self.model, self.config = codec.model, codec.config
+            self.get_decode_upsample_rate = codec.get_decode_upsample_rate
+
+    engine, _ = loaded(root / "base-06")
+    wrapper: Any = engine._wrapper
+    codec = Codec(wrapper.model.speech_tokenizer._codec)
+    codec.model.decoder.double()
+    torch.manual_seed(0)
+    codes = torch.randint(0, 2048, (150, 16))
+    with torch.inference_mode():
+        whole = codec.model.decoder(codes.T[None])[0, 0, 60 * 1920 :].float().numpy()
+    made = list(Decoder(codec).chunks(iter(codes[60:]), codes[:60], -1))
+    assert len(made) > 5
+    return _difference(np.concatenate(made), whole)
 
 
 def _difference(ours: Samples, theirs: Samples) -> float:
@@ -139,10 +167,11 @@ def refusals(root: Path, work: Path) -> dict[str, list[str]]:
     }
     found = {name: refusal(call) for name, call in (voices | asked).items()}
     found["after them"] = [str(np.array_equal(*(spoken(speakers, request()) for _ in range(2)))), ""]
-    return found | _load_refusals(root, work)
+    return found
 
 
-def _load_refusals(root: Path, work: Path) -> dict[str, list[str]]:
+def damage(root: Path, work: Path) -> dict[str, list[str]]:
+    """What is refused when it is loaded, and how."""
     from safetensors.torch import load_file, save_file
 
     def spoilt(spoil: Callable[[Path], object]) -> list[str]:
@@ -233,9 +262,12 @@ def one_weight(root: Path, work: Path) -> dict[str, list[bool]]:
     return found
 
 
-def left_behind(root: Path) -> dict[str, Any]:
+def left_behind(root: Path, work: Path) -> dict[str, Any]:
     """What is left of a segment that ended early, one way or another, and how the next sounds."""
-    engine, _ = loaded(root / "endless")
+    folder = shutil.copytree(root / "endless", work / "endless")
+    settings = folder / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"max_new_tokens": 33}))
+    engine, _ = loaded(folder)
     short = request("Hi.")
     whole = spoken(engine, short)
 
@@ -267,7 +299,7 @@ def _without_marks(engine: Qwen3TtsEngine) -> bool:
     return bool(np.array_equal(marked, spoken(engine, request("Hi you."))))
 
 
-def voices(root: Path) -> dict[str, Any]:
+def voices(root: Path, work: Path) -> dict[str, Any]:
     """How prompts are made of one and of several recordings, and what they change."""
     engine, _ = loaded(root / "base-06")
     low, high = recording(120), recording(300, 5)
@@ -318,18 +350,30 @@ def eight_bits(root: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def main(root: Path, work: Path) -> None:
+CHAPTERS: dict[str, Callable[[Path, Path], Any]] = {
+    "refusals": refusals,
+    "damage": damage,
+    "one weight": one_weight,
+    "left behind": left_behind,
+    "voices": voices,
+    "eight bits": eight_bits,
+    "pieces": pieces,
+    "upstream": against_upstream,
+}
+
+
+def main(chapter: str, root: Path, work: Path) -> None:
+    """Print what a chapter finds.
+
+    Args:
+        chapter: One of `CHAPTERS`.
+        root: The checkpoints.
+        work: A folder of its own.
+    """
     sys.addaudithook(_deny)
     work.mkdir(parents=True, exist_ok=True)
     with contextlib.redirect_stdout(sys.stderr):  # packages print
-        found = {
-            "refusals": refusals(root, work),
-            "one weight": one_weight(root, work),
-            "left behind": left_behind(root),
-            "voices": voices(root),
-            "eight bits": eight_bits(root, work),
-            "upstream": against_upstream(root),
-        }
+        found = CHAPTERS[chapter](root, work)
     print(json.dumps(found))
 
 
@@ -339,4 +383,4 @@ def _deny(event: str, arguments: object) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -156,6 +156,7 @@ def test_no_text_is_a_command_or_a_failure(child: Child, text: str) -> None:
 def test_brackets_are_not_raw_phonemes(child: Child) -> None:
     # As raw phonemes the last two letters would be lost.
     assert child.speak(1, "[[hello").audio[0] == child.speak(2, "[ [hello").audio[0]
+    assert child.speak(3, "[[[hello]]").audio[0] == child.speak(4, "[ [ [hello]]").audio[0]
 
 
 @pytest.mark.parametrize("text", ["", "   ", "..."])

@@ -20,7 +20,9 @@ def test_another_install_is_another_model(tmp_path: Path) -> None:
     assert Abilities(tmp_path).read("mms--deu", "1") == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 0, "install": "1", "ready": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 1}', '{"version": 0, "install": "1", "ready": {}}']
+)
 def test_what_cannot_be_read_is_not_there(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     assert Abilities(tmp_path).read("x", "1") == {}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiced.models.apple import mlx_model
+from voiced.models.apple import mlx_model, on_apple
 from voiced.models.catalogue import CATALOGUE
 
 _BIG = ("qwen3-tts:1.7b", "qwen3-tts:1.7b-speakers", "qwen3-tts:1.7b-design")
@@ -44,3 +44,29 @@ def test_a_warning_is_there_exactly_where_another_model_runs(asked: str, catalog
     choice = mlx_model(asked, catalogue)
     assert bool(choice.warning) == (choice.model != asked)
     assert choice.model == asked or choice.model in catalogue
+
+
+BOTH = ("qwen3-tts:0.6b", "qwen3-tts:1.7b", "qwen3-tts:0.6b-mlx", "qwen3-tts:1.7b-mlx", "kokoro")
+BIG_ONLY = ("qwen3-tts:0.6b", "qwen3-tts:1.7b", "qwen3-tts:1.7b-mlx")
+
+
+@pytest.mark.parametrize(
+    ("asked", "catalogue", "installed", "runs", "warns"),
+    [
+        ("qwen3-tts:1.7b", BOTH, ["qwen3-tts:1.7b-mlx"], "qwen3-tts:1.7b-mlx", False),
+        ("qwen3-tts:0.6b", BOTH, ["qwen3-tts:0.6b-mlx"], "qwen3-tts:0.6b-mlx", False),
+        ("qwen3-tts:0.6b", BIG_ONLY, ["qwen3-tts:1.7b-mlx"], "qwen3-tts:1.7b-mlx", True),
+        ("qwen3-tts:0.6b", BIG_ONLY, ["qwen3-tts:0.6b"], "qwen3-tts:0.6b", False),
+        ("qwen3-tts:1.7b", BOTH, ["qwen3-tts:1.7b"], "qwen3-tts:1.7b", False),
+        ("qwen3-tts:1.7b", BOTH, [], "qwen3-tts:1.7b-mlx", False),
+        ("qwen3-tts:1.7b-design", BOTH, [], "qwen3-tts:1.7b-design", False),
+        ("qwen3-tts:1.7b-mlx", BOTH, [], "qwen3-tts:1.7b-mlx", False),
+        ("kokoro", BOTH, [], "kokoro", False),
+        ("qwen3-tts:1.7b", ("qwen3-tts:1.7b",), [], "qwen3-tts:1.7b", False),
+    ],
+)
+def test_what_serves_on_apple(
+    asked: str, catalogue: tuple[str, ...], installed: list[str], runs: str, warns: bool
+) -> None:
+    choice = on_apple(asked, catalogue, installed)
+    assert (choice.model, bool(choice.warning)) == (runs, warns)

@@ -62,7 +62,7 @@ def test_an_empty_library(library: Library) -> None:
         library.check("kokoro")
     with pytest.raises(ModelMissing) as caught:
         library.check("maya1:gguf")
-    assert "pull" not in caught.value.message
+    assert "--repository OWNER/NAME --file NAME" in caught.value.message
     with pytest.raises(UnknownModel):
         library.check("nonsense")
     with pytest.raises(ModelMissing):

@@ -333,3 +333,14 @@ def test_families_of_the_main_environment_have_no_folder(tmp_path: Path) -> None
 
 def test_the_list_has_every_family(tmp_path: Path) -> None:
     assert [info.family for info in Overlays(tmp_path / "none").list()] == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("platform", "can"), [("macosx-14.0-arm64", True), ("linux-x86_64", False), ("macosx-13.0-x86_64", False)]
+)
+def test_a_family_for_one_platform(tmp_path: Path, platform: str, can: bool) -> None:
+    there = here()._replace(platform=platform)
+    overlays = Overlays(tmp_path, look=lambda: there)
+    assert FAMILIES["qwen3-mlx"].runs_on(platform) is can
+    assert ("Apple" in overlays.problem("qwen3-mlx")) is not can
+    assert FAMILIES["piper"].runs_on(platform)

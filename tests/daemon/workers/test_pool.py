@@ -49,6 +49,17 @@ def test_waiting_for_a_model_gives_its_voices(tmp_path: Path) -> None:
     on_stage(tmp_path, ECHO, play)
 
 
+def test_a_load_waits_for_the_old_worker_that_was_told_to_go(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        old = await stage.worker()
+        stage.pool.unload("tone", "a test")
+        engine = await stage.pool.loaded("tone")
+        assert old not in engine.workers
+        assert (await stage.worker()).pid != old.pid
+
+    on_stage(tmp_path, ECHO, play)
+
+
 def test_an_unknown_model(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         for ask in (stage.pool.free_worker, stage.pool.load, lambda model: stage.pool.use(model, 1.0)):

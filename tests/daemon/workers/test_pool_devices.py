@@ -16,7 +16,7 @@ from voiced.workers.ground import Ground, Placing
 from voiced.workers.growth import LEARNT_TASKS
 from voiced.workers.process import WorkerDismissed, WorkerProcess
 from voiced.workers.spawn import RunAs
-from voiced_ipc.errors import DeviceOutOfMemory, EngineLoadFailed
+from voiced_ipc.errors import DeviceOutOfMemory
 
 TESTED = """
 ready()
@@ -256,7 +256,7 @@ class TestRoom:
         async def play(stage: Stage) -> None:
             Machine(stage, cpu=Room(3 * GIB, 4 * GIB), usual="cpu")
             model(stage, "great", 20)
-            with pytest.raises(EngineLoadFailed, match=r"needs 20\.0 GiB.*take a smaller model"):
+            with pytest.raises(DeviceOutOfMemory, match=r"needs 20\.0 GiB.*take a smaller model"):
                 await stage.pool.loaded("great")
             assert stage.pool.children() == []
 
@@ -363,7 +363,9 @@ def test_a_refusal_keeps_its_class(tmp_path: Path) -> None:
     on_stage(tmp_path, OUT_OF_MEMORY, play)
 
 
-def test_a_model_has_the_same_threads_alone_and_beside_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_has_the_same_threads_alone_and_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def play(stage: Stage) -> None:
         shares: list[int] = []
 

@@ -14,6 +14,7 @@ import torch
 WIDTH = 64
 POISON = "#"
 """A character whose embedding is no number."""
+END = "<|im_end|>"
 SEMANTIC = 4096
 
 
@@ -74,10 +75,11 @@ def _write_model(folder: Path, end: float) -> None:
     )
     model = DualARTransformer(settings, tokenizer=tokenizer)
     model.embeddings.weight[ord(POISON)] = float("nan")
-    # One direction of the width is the same everywhere: the end's weight on it is a bias.
+    # One direction of the width is the same everywhere: a weight on it is a bias. A word is never said.
     _make_constant(model)
-    model.output.weight[tokenizer.get_token_id("<|im_end|>")] = 0
-    model.output.weight[tokenizer.get_token_id("<|im_end|>"), 0] = end
+    model.output.weight[: tokenizer.semantic_begin_id, 0] = -1000
+    model.output.weight[tokenizer.get_token_id(END)] = 0
+    model.output.weight[tokenizer.get_token_id(END), 0] = end
     settings.save(str(folder / "config.json"))
     torch.save(model.state_dict(), folder / "model.pth")
 

@@ -16,7 +16,7 @@ from voiced.engines.piper_onnx import FLOAT, INT64, field, integers, node, value
 
 SAMPLE_RATE_HZ = 22050
 SAMPLES_PER_ID = 1024
-VOICE = "en_US-toy-low"
+VOICE = "en_US-toy-medium"
 _SYMBOLS = (
     "_^$ !',-.:;?abcdefhijklmnopqrstuvwxyzæçðøħŋœɐɑɒɔɕɖɘəɚɛɜɟɡɣɤɥɦɨɪɫɬɭɯɰɱɲɳɴɵɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟ"
     "ʡʢˈˌːˑ˞βθχᵻ"
@@ -48,7 +48,7 @@ def build(
     file.write_bytes(graph(bool(speakers), has_noise=has_noise, work=work))
     ids = {symbol: [number] for number, symbol in enumerate(_SYMBOLS)}
     told = {
-        "audio": {"sample_rate": SAMPLE_RATE_HZ, "quality": "low"},
+        "audio": {"sample_rate": SAMPLE_RATE_HZ, "quality": "medium"},
         "dataset": "toy",
         "espeak": {"voice": "en-us"},
         "language": {"code": "en_US", "family": "en", "region": "US"},
@@ -70,7 +70,6 @@ def graph(has_speakers: bool, *, has_noise: bool = False, work: int = 0) -> byte
         integers("zero", [0], is_scalar=True),
         integers("one", [1], is_scalar=True),
         integers("last", [2]),
-        integers("row", [0, 1, 2]),
         _floats("hz_per_id", _HZ_PER_ID),
         _floats("samples_per_id", SAMPLES_PER_ID),
         _floats("step", 2 * 3.141592653589793 / SAMPLE_RATE_HZ),
