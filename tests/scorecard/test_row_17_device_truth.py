@@ -6,7 +6,7 @@ tensor is on its device, and out of memory on a real one, belong to a machine wi
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,5 @@ async def _decided(machine: Machine) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quick_turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_TURN_S", 0.05)
-    yield

@@ -211,7 +211,7 @@ def _build_kokoro(folder: Path, is_random: bool) -> Any:
     nothing.seek(0)
     with torch.device("cpu" if is_random else "meta"):
         # As the engine does it: a network that neither asks the hub nor wants spaCy.
-        model = kokoro_model._network()(repo_id="local", config=config, model=nothing)
+        model = kokoro_model.network()(repo_id="local", config=config, model=nothing)
     if not is_random:
         model.bert.pooler = None
     return model
