@@ -214,7 +214,7 @@ def test_damage_and_another_install(both: DaemonProcess, published: dict[str, Pa
     content[-1] ^= 0x40
     weights.write_bytes(content)
     for _ in range(2):
-        told = box.refused(home, OTHER, text, code=1)
+        told = box.refused(home, OTHER, text, code=65)
         assert "not what was installed" in told
         assert f"voiced import {OTHER}" in told
     with both.client() as client, pytest.raises(ModelDamaged):

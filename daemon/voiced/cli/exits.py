@@ -53,6 +53,7 @@ _CODES: dict[type[e.VoicedError], Exit] = {
     own.AlreadyRunning: Exit.ALREADY_RUNNING,
     own.UnsafeFolder: Exit.CONFIG,
     own.LibraryError: Exit.DATA,
+    e.ModelDamaged: Exit.DATA,
 }
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -81,11 +82,14 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
         job_id = ""
         with client.speak(piece, **fields) as stream:
             try:
-                job_id = stream.accepted.job_id
+                chunks = iter(stream)
+                with _load_shown(fields.get("model", "")):
+                    job_id = stream.accepted.job_id
+                    first = next(chunks, b"")
                 rate = rate or stream.accepted.sample_rate_hz
                 if rate != stream.accepted.sample_rate_hz:
                     raise CommandFailed("the sample rate changed within the text")
-                for pcm in stream:
+                for pcm in itertools.chain((first,), chunks):
                     sink.write(rate, pcm)
             except BaseException:
                 sink.abort()  # silence comes first
@@ -93,6 +97,15 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
                 raise
             _tell(stream)
     sink.finish()
+
+
+def _load_shown(model: str) -> contextlib.AbstractContextManager[None]:
+    """Show how far the load of a model is until its first audio: the embedded voice has nothing to show."""
+    if not model or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from voiced.cli.loading import load_shown
+
+    return load_shown(model)
 
 
 def _cancel(client: Client, job_id: str) -> None:

@@ -80,11 +80,11 @@ class Library:
         return sorted(found, key=lambda one: one.spec.model)
 
     def damaged(self) -> dict[str, str]:
-        """Return the models whose folders are here and cannot be used, and why."""
-        looked = {name: self._look(name)[1] for name in self._names()}
-        return {
-            _model_of(name): seen.fault for name, seen in looked.items() if seen is not None and seen.fault
-        }
+        """Return the models whose folders are here and cannot be used, and why; an embedded one needs no manifest."""
+        looked = {_model_of(name): self._look(name)[1] for name in self._names()}
+        faults = {model: seen.fault for model, seen in looked.items() if seen is not None and seen.fault}
+        embedded = {model for model in faults if (spec := find_spec(model)) is not None and spec.is_embedded}
+        return {model: fault for model, fault in faults.items() if model not in embedded}
 
     def find(self, model: str) -> Installed | None:
         """Return an installed model; None = its files are not here, or its manifest cannot be read."""

@@ -31,7 +31,7 @@ CODES = {
     e.ErrorCode.UNKNOWN_MODEL: 65,
     e.ErrorCode.MODEL_MISSING: 65,
     e.ErrorCode.REFERENCE_REFUSED: 65,
-    e.ErrorCode.MODEL_DAMAGED: 1,
+    e.ErrorCode.MODEL_DAMAGED: 65,
     e.ErrorCode.UNKNOWN_VOICE: 65,
     e.ErrorCode.UNKNOWN_LANGUAGE: 65,
     e.ErrorCode.DOCUMENT_REFUSED: 65,

@@ -224,7 +224,7 @@ def _read_until(descriptor: int, words: bytes) -> bytes:
 def test_a_broken_pull_goes_on_where_it_stopped(voiced: Voiced, server: HubServer, library: Library) -> None:
     server.fail(WEIGHTS, Fault(cut_after=150_000))
     broken = voiced(*PULL, "--tries", "1")
-    assert broken.returncode == Exit.FAILED
+    assert broken.returncode == Exit.DATA
     assert b"the same `voiced pull` tries again" in broken.stderr
     assert library.find("mms:eng") is None
     assert 150_000 in _parts(library)
@@ -288,7 +288,7 @@ def test_two_pulls_of_one_model_do_not_meet(voiced: Voiced, server: HubServer, l
     with _started(*PULL) as process:
         wait_for(lambda: 131_072 in _parts(library), what="the first part")
         second = voiced(*PULL)
-        assert second.returncode == Exit.FAILED
+        assert second.returncode == Exit.DATA
         assert b"another `voiced pull`" in second.stderr
         server.release.set()
         process.communicate(timeout=30)
@@ -326,7 +326,7 @@ def test_a_model_larger_than_the_disk_is_not_begun(
 def test_wrong_bytes_are_refused_and_named(voiced: Voiced, server: HubServer, library: Library) -> None:
     server.fail(WEIGHTS, Fault(wrong=_weights(size=99_999) + bytes(4)))
     done = voiced(*PULL)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.DATA
     assert b"model.safetensors of facebook/mms-tts-eng does not have the checksum" in done.stderr
     assert library.find("mms:eng") is None
     assert len(server.repositories[REPOSITORY][WEIGHTS]) not in _parts(library)
@@ -350,7 +350,7 @@ def test_bad_weights_leave_the_older_model_as_it_was(
         _weights({"bad": np.array([1.0, np.nan], np.float32)}) if kind == "no number" else _weights()[:-8]
     )
     done = voiced(*PULL)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.DATA
     assert b"nothing was installed" in done.stderr
     assert b".pulling" in done.stderr
     assert library.check("mms:eng", deep=True) == before
@@ -364,7 +364,7 @@ def test_a_pickle_with_a_command_runs_nothing(voiced: Voiced, server: HubServer,
         "pytorch_model.bin": pickle.dumps({"w": _Command()}),
     }
     done = voiced("pull", "maya1:gguf", "--repository", "someone/maya", "--file", "m.gguf", timeout=60)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.DATA
     assert not Path("/tmp/voiced-must-not-exist").exists()
     assert library.find("maya1:gguf") is None
     assert _is_clean(library)
@@ -378,12 +378,12 @@ def test_a_pickle_with_a_command_runs_nothing(voiced: Voiced, server: HubServer,
         (("maya1:gguf",), Exit.DATA, "--repository OWNER/NAME"),
         (("kokoro", "--repository", "a/b", "--file", "c"), Exit.DATA, "hexgrad/Kokoro-82M"),
         (("kokoro", "--tries", "0"), Exit.USAGE, "from 1 to 100"),
-        (("kokoro",), Exit.FAILED, "no open repository hexgrad/Kokoro-82M"),
-        (("mms:eng", "--accept-licence", "--revision", "v7"), Exit.FAILED, "no such revision"),
+        (("kokoro",), Exit.DATA, "no open repository hexgrad/Kokoro-82M"),
+        (("mms:eng", "--accept-licence", "--revision", "v7"), Exit.DATA, "no such revision"),
         (("mms:eng", "--accept-licence", "--endpoint", "hub"), Exit.DATA, "https://HOST"),
         (
             ("mms:eng", "--accept-licence", "--endpoint", "http://127.0.0.1:1", "--tries", "1"),
-            Exit.FAILED,
+            Exit.DATA,
             "check the network",
         ),
     ],
@@ -402,7 +402,7 @@ def test_a_closed_repository_says_how_to_open_it(
 ) -> None:
     server.gated.add(REPOSITORY)
     done = voiced(*PULL)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.DATA
     assert f"accept it on {server.url}/{REPOSITORY}".encode() in done.stderr
     assert b"HF_TOKEN" in done.stderr
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -415,7 +415,7 @@ def test_without_a_hub_client_it_says_what_to_install(run: Run, monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "voiced.models.hub", raising=False)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     ran = run(*PULL)
-    assert ran.code == Exit.FAILED
+    assert ran.code == Exit.DATA
     assert "pip install 'voiced[models]'" in ran.err
 
 

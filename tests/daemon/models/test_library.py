@@ -372,3 +372,9 @@ def test_the_library_and_imports_know_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
     assert done.stdout == b"[]\n"
+
+
+def test_the_folder_of_an_embedded_model_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "tone").mkdir()
+    (tmp_path / "kokoro").mkdir()
+    assert list(Library(tmp_path).damaged()) == ["kokoro"]
