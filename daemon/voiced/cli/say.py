@@ -85,11 +85,11 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
                 chunks = iter(stream)
                 with _load_shown(fields.get("model", "")):
                     job_id = stream.accepted.job_id
-                    first = next(chunks, b"")
+                    first = list(itertools.islice(chunks, 1))  # none where there is nothing to say
                 rate = rate or stream.accepted.sample_rate_hz
                 if rate != stream.accepted.sample_rate_hz:
                     raise CommandFailed("the sample rate changed within the text")
-                for pcm in itertools.chain((first,), chunks):
+                for pcm in itertools.chain(first, chunks):
                     sink.write(rate, pcm)
             except BaseException:
                 sink.abort()  # silence comes first

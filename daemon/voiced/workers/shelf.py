@@ -57,7 +57,9 @@ class Shelf:
         if spec.is_embedded:
             return spec
         installed = self.library.find(spec.model) or self.library.check(spec.model)  # which says what to do
-        return with_own_rate(spec, installed.folder)
+        # A smaller model of the same kind takes less than the published one.
+        weights = min(spec.weights_bytes, installed.size_bytes)
+        return with_own_rate(spec, installed.folder)._replace(weights_bytes=weights)
 
     def install(self, spec: ModelSpec) -> str:
         """Return what tells one install of a model's files from the next; empty = there is nothing to install."""
