@@ -45,6 +45,9 @@ GOOD: dict[str, tuple[object, object]] = {
     "queue_limit": (1, "1"),
     "workers": (2, "2"),
     "keep_alive_s": (-1, "-1"),
+    "preload": (["kokoro", "mms:eng"], "kokoro, mms:eng"),
+    "prompt_cache_mb": (64, "64"),
+    "weight_cache_gb": (2, "2"),
     "segment_chars": (90, "90"),
     "segment_deadline_s": (60, "60"),
     "heartbeat_s": (1, "1"),
@@ -64,6 +67,7 @@ BAD: dict[str, list[object]] = {
     "strict_device": ["perhaps"],
     "log_level": ["loud"],
     "keep_alive_s": [-2],
+    "preload": [5, [5], {}],
 }
 CASES = [(key, value) for key, values in BAD.items() for value in values]
 
@@ -90,6 +94,8 @@ def toml(value: object) -> str:
 
 
 def wanted(key: str, value: object, paths: Paths) -> object:
+    if isinstance(value, list):
+        return tuple(value)
     return paths.home / str(value) if key.endswith("_folder") else value
 
 

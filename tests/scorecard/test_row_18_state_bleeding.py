@@ -198,6 +198,7 @@ def is_under_way(client: Client, job_id: str) -> bool:
     return job.segments_done > 1 and job.elapsed_s > LEDGER_S
 
 
+@pytest.mark.engines
 def test_between_the_sizes_of_qwen(card: Card, home: Home, tmp_path: Path) -> None:
     overlay = link_overlay(home, "qwen3-tts")
     for model in QWEN:

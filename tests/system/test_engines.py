@@ -15,7 +15,7 @@ TEXT = "Hello there, my friend."
 LONG = " ".join(f"This is sentence number {n} of a long story." for n in range(60))
 ANNA = ("--voice", "anna")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
 def _as_built(folder: Path) -> Path:

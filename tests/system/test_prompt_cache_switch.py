@@ -19,7 +19,7 @@ from voiced_ipc.messages import new_id
 SMALL, LARGE = "qwen3-tts:0.6b", "qwen3-tts:1.7b"
 TEXT = "Hello there."
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

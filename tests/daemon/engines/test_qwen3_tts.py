@@ -23,9 +23,11 @@ from voiced.engines.base import EngineVoice, Prompt, SegmentRequest
 from voiced.engines.qwen3_stubs import mel_filters
 from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
 
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
 TEXT = "Hello world."
 LONG = "and on and on it goes, " * 8
-BUILD_S = 110.0
+BUILD_S = 280.0
 FRAME_BYTES = 2 * 1920
 
 # Read before the fixture that clears it for each test.
