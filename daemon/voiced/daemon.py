@@ -36,7 +36,8 @@ from voiced.sdnotify import watchdog_interval_s
 from voiced.server.server import Server
 from voiced.server.sockets import Sockets
 from voiced.voice_desk import VoiceDesk, owner_of
-from voiced.workers.pool import Pool, PoolEvent, PoolEventKind, PoolLimits
+from voiced.workers.events import PoolEvent, PoolEventKind
+from voiced.workers.pool import Pool, PoolLimits
 from voiced.workers.shelf import Shelf
 from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
@@ -73,7 +74,7 @@ class Daemon:
         shelf = Shelf(paths.models, paths.overlays, paths.weights)
         self._pool = Pool(_pool_limits(self.config), shelf, self._pool_changed, self._pool_event)
         self._pool.sizes = Sizes(self._kept[SIZES_SETTING] or "")
-        self._scribes = Scribes(self._pool)
+        self._scribes = Scribes(self._pool.scribery)
         voices = self._voices = Voices(paths.voices)
         caches = Caches(
             PromptCache(paths.prompts, voices, self.config.prompt_cache_mb << 20),
@@ -157,7 +158,7 @@ class Daemon:
 
     def _preload(self) -> None:
         """The embedded voice and a scribe cost little and make the first request quick; others are wished for."""
-        self._pool.load_scribe()
+        self._pool.scribery.load()
         for model in ("espeak", *self.config.preload):
             try:
                 self._pool.load(model)

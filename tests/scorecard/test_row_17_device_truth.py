@@ -26,8 +26,10 @@ from voiced.models.spec import ModelSpec
 from voiced.monitor import DeviceMonitor
 from voiced.placing import wanted_of
 from voiced.workers import pool as pool_module
+from voiced.workers import supervision
 from voiced.workers.engine import Engine
-from voiced.workers.pool import Pool, PoolEvent, PoolEventKind
+from voiced.workers.events import PoolEvent, PoolEventKind
+from voiced.workers.pool import Pool
 from voiced.workers.process import WorkerProcess
 from voiced.workers.spawn import Files, RunAs, Spawn
 from voiced_ipc import messages as m
@@ -270,4 +272,4 @@ async def _switched(machine: Machine) -> None:
 
 @pytest.fixture(autouse=True)
 def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_TURN_S", 0.05)
+    monkeypatch.setattr(supervision, "TURN_S", 0.05)

@@ -5,8 +5,8 @@ import contextlib
 from collections import deque
 
 from voiced.workers.link import Fields
-from voiced.workers.pool import Pool
 from voiced.workers.process import Frame, WorkerLost
+from voiced.workers.scribery import Scribery
 from voiced_ipc.errors import DocumentRefused, InternalError, ReferenceRefused
 
 PREPARE_S = 120.0
@@ -18,8 +18,8 @@ _ATTEMPTS = 3
 class Scribes:
     """A queue of work for the pool's scribes, first come first served, quick work beside heavy."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, scribery: Scribery) -> None:
+        self._scribery = scribery
         self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
 
     def wake(self) -> None:
@@ -28,7 +28,7 @@ class Scribes:
             is_heavy, turn = entry
             if turn.done():
                 self._waiting.remove(entry)
-            elif self._pool.free_scribe(is_heavy=is_heavy) is not None:
+            elif self._scribery.free(is_heavy=is_heavy) is not None:
                 self._waiting.remove(entry)
                 turn.set_result(None)
                 # Once it has begun, the next in the queue may want a scribe of its own.
@@ -87,7 +87,7 @@ class Scribes:
         raise AssertionError
 
     async def _run(self, fields: Fields, payload: bytes, *, is_heavy: bool, limit_s: float) -> Frame:
-        while (scribe := self._pool.free_scribe(is_heavy=is_heavy)) is None:
+        while (scribe := self._scribery.free(is_heavy=is_heavy)) is None:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((is_heavy, turn))
             await turn

@@ -10,18 +10,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from enum import Enum
 from typing import Any, NamedTuple
 
 from voiced.models.catalogue import ESPEAK, TONE
 from voiced.models.memory import Sizes, kind_of
-from voiced.workers.engine import BACKOFF_FIRST_S, Engine
+from voiced.workers import supervision
+from voiced.workers.engine import Engine
+from voiced.workers.events import PoolEvent, PoolEventKind
 from voiced.workers.ground import Ground
 from voiced.workers.handover import hand_over
 from voiced.workers.loading import make_room, open_files
 from voiced.workers.process import WorkerProcess, WorkerState
+from voiced.workers.scribery import Scribery
 from voiced.workers.shelf import Shelf
-from voiced.workers.spawn import RunAs, spawn_scribe, spawn_worker
+from voiced.workers.spawn import RunAs, spawn_worker
 from voiced_ipc.errors import DeviceOutOfMemory, ShuttingDown, VoicedError
 
 logger = logging.getLogger(__name__)
@@ -29,10 +31,6 @@ logger = logging.getLogger(__name__)
 _END_S = 2.0
 _INSIST_S = 1.0
 """A worker that was told to go by a person is killed after it."""
-_TURN_S = 2.5
-_LOAD_SILENCE_S = 300.0
-"""A load that says nothing for so long is given up: gigabytes from a slow disk take minutes."""
-_SCRIBE_MEMORY_BYTES = 1 << 30
 _NO_GPU_S = 600.0
 """For so long a model stays on the CPU that a GPU had no memory for."""
 
@@ -46,33 +44,6 @@ class PoolLimits(NamedTuple):
     """Silence of a working child after which it counts as hung."""
     keep_alive_s: float
     """How long an idle model stays; -1 = for ever."""
-
-
-class PoolEventKind(Enum):
-    """What the pool tells."""
-
-    LOADING = "loading"
-    LOADED = "loaded"
-    UNLOADED = "unloaded"
-    REPLACED = "replaced"
-    BROKEN = "broken"
-    SWITCHED = "switched"
-
-
-class PoolEvent(NamedTuple):
-    """Something that happened to a model."""
-
-    kind: PoolEventKind
-    model: str
-    run: RunAs
-    """Where and how it runs, or did."""
-    text: str = ""
-    """The reason, or what was loaded last."""
-    seconds: float = 0.0
-    fraction: float = 0.0
-    old_device: str = ""
-    held_bytes: int = 0
-    """Memory on a GPU that the worker held."""
 
 
 class Pool:
@@ -104,12 +75,12 @@ class Pool:
         """Rounds of the supervisor so far: tells the watchdog that it lives."""
         self._on_change = on_change
         self._on_event = on_event
-        self._scribes: list[WorkerProcess] = []
+        self.scribery = Scribery(self._changed)
+        """The scribes."""
         self._chores: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._is_stopping = False
-        self._no_scribe_until = 0.0
 
     def start(self) -> None:
         """Begin to supervise."""
@@ -117,7 +88,7 @@ class Pool:
 
     async def stop(self) -> None:
         """End all children: ask, then kill."""
-        self._is_stopping = True
+        self._is_stopping = self.scribery.is_stopping = True
         self._changed()
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -131,7 +102,7 @@ class Pool:
 
     def children(self) -> list[WorkerProcess]:
         """Return every living child."""
-        everyone = [*self._scribes, *self.workers()]
+        everyone = [*self.scribery.scribes, *self.workers()]
         return [child for child in everyone if child.state is not WorkerState.GONE]
 
     def workers(self) -> list[WorkerProcess]:
@@ -462,47 +433,6 @@ class Pool:
         else:
             self.tell(PoolEvent(PoolEventKind.REPLACED, model, run, worker.end_reason))
 
-    # -- scribes --------------------------------------------------------------------------------------
-
-    def free_scribe(self, *, is_heavy: bool) -> WorkerProcess | None:
-        """Return a scribe that would begin at once, or None; one of two is kept free of heavy work.
-
-        Args:
-            is_heavy: The work takes long (encoding): it must leave a scribe for quick work.
-        """
-        self._scribes = [scribe for scribe in self._scribes if scribe.state is not WorkerState.GONE]
-        free = [scribe for scribe in self._scribes if scribe.is_free]
-        busy = sum(1 for scribe in self._scribes if scribe.running)
-        if free and not (is_heavy and busy):
-            return free[0]
-        if len(self._scribes) < 2 and len(self._scribes) == busy:
-            self.load_scribe()
-        return None
-
-    def load_scribe(self) -> None:
-        """Start a scribe."""
-        if self._is_stopping or time.monotonic() < self._no_scribe_until:
-            return
-        scribe = WorkerProcess("scribe", self._scribe_changed)
-        self._scribes.append(scribe)
-        self._spawn_chore(self._begin_scribe(scribe), "start scribe")
-
-    async def _begin_scribe(self, scribe: WorkerProcess) -> None:
-        spawn = spawn_scribe(_SCRIBE_MEMORY_BYTES)
-        try:
-            await scribe.start(spawn.command, spawn.environment, spawn.load)
-        except OSError as error:
-            scribe.give_up(f"cannot be started: {error}")
-
-    def _scribe_changed(self, scribe: WorkerProcess) -> None:
-        if scribe.state is WorkerState.GONE and not scribe.ready and not self._is_stopping:
-            # It dies before its first word: another at once would do the same, a thousand times a second.
-            logger.error("the scribe (pid %d) cannot start: %s", scribe.pid, scribe.end_reason)
-            self._no_scribe_until = time.monotonic() + BACKOFF_FIRST_S
-            asyncio.get_running_loop().call_later(BACKOFF_FIRST_S, self._changed)
-        else:
-            self._changed()
-
     # -- supervision ----------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
@@ -511,38 +441,12 @@ class Pool:
         A scribe is one thread in the midst of a document: its work has a limit of time instead.
         """
         while True:
-            # Often enough for systemd's watchdog, whatever the heartbeat is set to.
-            interval_s = min(max(0.2, self.limits.heartbeat_s / 4), _TURN_S)
             is_working = any(child.running for child in self.children())
-            await asyncio.sleep(interval_s if is_working else _TURN_S)
+            await asyncio.sleep(supervision.turn_s(self.limits.heartbeat_s, is_working=is_working))
             self.turns += 1
             now = time.monotonic()
             for child in self.children():
-                if child not in self._scribes or child.is_dismissed:
-                    self._check(child, now)
-            self._end_idle(now)
-
-    def _check(self, child: WorkerProcess, now: float) -> None:
-        if child.is_dismissed:
-            child.kill("it was asked to go and did not")
-        elif child.state is WorkerState.STARTING:
-            if child.pid and now - child.last_heard > _LOAD_SILENCE_S:
-                child.kill(f"its load did not go on for {_LOAD_SILENCE_S:.0f} s")
-        elif child.running and child.pinged_at is None:
-            child.ping()
-        elif child.running and child.pinged_at and now - child.pinged_at > self.limits.heartbeat_s:
-            child.kill(f"it gave no sign of life for {now - child.last_heard:.1f} s")
-
-    def _end_idle(self, now: float) -> None:
-        for engine in self.engines.values():
-            engine.forgive()
-            keep_s = engine.keep_s(self.limits.keep_alive_s)
-            if engine.spec.is_lean or keep_s < 0:
-                continue
-            for worker in engine.workers:
-                is_idle = worker.state is WorkerState.READY and not worker.running and not worker.is_held
-                if is_idle and now - worker.idle_since > keep_s:
-                    worker.dismiss(f"idle for {keep_s:.0f} s")
-        for scribe in self._scribes[1:]:
-            if not scribe.running and now - scribe.idle_since > 10.0:
-                scribe.dismiss("not needed")
+                if child not in self.scribery.scribes or child.is_dismissed:
+                    supervision.check(child, now, self.limits.heartbeat_s)
+            supervision.end_idle(self.engines.values(), now, self.limits.keep_alive_s)
+            self.scribery.end_idle(now)

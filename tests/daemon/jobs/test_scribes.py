@@ -2,34 +2,30 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.daemon.workers.in_memory import Wire, in_memory_worker, turns
-from tests.daemon.workers.tiny import shelf_in
 from voiced.jobs import scribes as scribes_module
 from voiced.jobs.scribes import Scribes
-from voiced.workers.pool import Pool, PoolLimits
+from voiced.workers.scribery import Scribery
 from voiced_ipc.errors import DocumentRefused, InternalError, StorageFailed
 
 ATTEMPTS = scribes_module._ATTEMPTS
 
 
-class ScribePool(Pool):
-    """The real pool with scribes that the test plays."""
+class PlayedScribery(Scribery):
+    """The real one with scribes that the test plays."""
 
     def __init__(self) -> None:
-        super().__init__(
-            PoolLimits(2, 5.0, 300.0), shelf_in(Path("nowhere")), lambda: None, lambda *told: None
-        )
+        super().__init__(lambda: None)
         self.wires: list[Wire] = []
         self.killed: list[str] = []
 
-    def load_scribe(self) -> None:
-        worker, wire = in_memory_worker("scribe", lambda changed: self._changed())
-        self._scribes.append(worker)
+    def load(self) -> None:
+        worker, wire = in_memory_worker("scribe", lambda changed: self._on_change())
+        self.scribes.append(worker)
         self.wires.append(wire)
 
         def kill(reason: str) -> None:
@@ -45,9 +41,9 @@ class ScribePool(Pool):
         ]
 
 
-def with_scribes(play: Callable[[Scribes, ScribePool], Awaitable[None]]) -> None:
+def with_scribes(play: Callable[[Scribes, PlayedScribery], Awaitable[None]]) -> None:
     async def main() -> None:
-        pool = ScribePool()
+        pool = PlayedScribery()
         scribes = Scribes(pool)
         pool._on_change = scribes.wake
         await play(scribes, pool)
@@ -64,7 +60,7 @@ def ask(scribes: Scribes, name: str) -> "asyncio.Task[Any]":
 
 
 def test_a_document_is_prepared() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = ask(scribes, "a")
         await turns()
         prepared(pool.wires[0])
@@ -74,7 +70,7 @@ def test_a_document_is_prepared() -> None:
 
 
 def test_others_wait_for_their_turn_in_order() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = [ask(scribes, name) for name in "abcd"]
         await turns(30)
         assert len(pool.wires) == 2
@@ -91,7 +87,7 @@ def test_others_wait_for_their_turn_in_order() -> None:
 
 
 def test_heavy_work_leaves_a_scribe_for_quick_work() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         loop = asyncio.get_running_loop()
         heavy = [loop.create_task(scribes.finish({"type": "finish", "name": str(n)})) for n in range(2)]
         await turns(30)
@@ -113,7 +109,7 @@ def test_heavy_work_leaves_a_scribe_for_quick_work() -> None:
 
 
 def test_a_document_that_kills_every_scribe_is_refused() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = ask(scribes, "bomb")
         for place in range(ATTEMPTS):
             await turns(30)
@@ -126,7 +122,7 @@ def test_a_document_that_kills_every_scribe_is_refused() -> None:
 
 
 def test_a_scribe_lost_once_costs_nothing() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = ask(scribes, "fine")
         await turns()
         pool.wires[0].end()
@@ -138,7 +134,7 @@ def test_a_scribe_lost_once_costs_nothing() -> None:
 
 
 def test_an_encoder_that_ends_again_and_again_is_a_fault_of_ours() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = asyncio.get_running_loop().create_task(scribes.finish({"type": "finish"}))
         for place in range(ATTEMPTS):
             await turns(30)
@@ -151,7 +147,7 @@ def test_an_encoder_that_ends_again_and_again_is_a_fault_of_ours() -> None:
 
 
 def test_what_the_scribe_says_is_raised_at_once() -> None:
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         asked = ask(scribes, "a")
         await turns()
         task = pool.wires[0].of("prepare")[0]["task"]
@@ -166,7 +162,7 @@ def test_what_the_scribe_says_is_raised_at_once() -> None:
 def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scribes_module, "PREPARE_S", 0.02)
 
-    async def play(scribes: Scribes, pool: ScribePool) -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
         with pytest.raises(DocumentRefused):
             await scribes.prepare({"type": "prepare"})
         assert len(pool.killed) == ATTEMPTS

@@ -8,7 +8,9 @@ import pytest
 
 from tests.daemon.workers.tiny import shelf_in, tiny_child
 from voiced.workers import pool as pool_module
-from voiced.workers.pool import Pool, PoolEvent, PoolLimits
+from voiced.workers import scribery, supervision
+from voiced.workers.events import PoolEvent
+from voiced.workers.pool import Pool, PoolLimits
 from voiced.workers.process import WorkerProcess
 
 LIMIT_S = 15.0
@@ -24,7 +26,7 @@ class Stage:
         self._changed = asyncio.Event()
         self.pool = Pool(limits, shelf_in(folder), self._changed.set, self.events.append)
         patched.setattr(pool_module, "spawn_worker", lambda *_, **__: tiny_child(self.program))
-        patched.setattr(pool_module, "spawn_scribe", lambda *_: tiny_child(self.program))
+        patched.setattr(scribery, "spawn_scribe", lambda *_: tiny_child(self.program))
 
     async def until(self, look: Callable[[], object]) -> None:
         async with asyncio.timeout(LIMIT_S):
@@ -56,7 +58,7 @@ def on_stage(
 ) -> None:
     async def main() -> None:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(pool_module, "_TURN_S", 0.05)
+            patched.setattr(supervision, "TURN_S", 0.05)
             stage = Stage(patched, folder, program, limits)
             stage.pool.start()
             try:

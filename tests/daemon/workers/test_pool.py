@@ -196,7 +196,7 @@ def test_scribes_two_at_most_one_for_quick_work(tmp_path: Path) -> None:
 
         def look(*, is_heavy: bool) -> Callable[[], bool]:
             def free() -> bool:
-                scribe = stage.pool.free_scribe(is_heavy=is_heavy)
+                scribe = stage.pool.scribery.free(is_heavy=is_heavy)
                 found.extend([scribe] if scribe else [])
                 return scribe is not None
 
@@ -205,16 +205,16 @@ def test_scribes_two_at_most_one_for_quick_work(tmp_path: Path) -> None:
         await stage.until(look(is_heavy=True))
         found[0].slots = 1
         slot = found[0].reserve()
-        assert stage.pool.free_scribe(is_heavy=True) is None
+        assert stage.pool.scribery.free(is_heavy=True) is None
         await stage.until(look(is_heavy=False))
         assert found[1] is not found[0]
         found[1].slots = 1
         found[1].reserve()
-        assert stage.pool.free_scribe(is_heavy=False) is None
+        assert stage.pool.scribery.free(is_heavy=False) is None
         assert len(stage.pool.children()) == 2
         found[0].release(slot)
-        assert stage.pool.free_scribe(is_heavy=False) is found[0]
-        assert stage.pool.free_scribe(is_heavy=True) is None
+        assert stage.pool.scribery.free(is_heavy=False) is found[0]
+        assert stage.pool.scribery.free(is_heavy=True) is None
 
     on_stage(tmp_path, ECHO, play)
 
@@ -230,7 +230,7 @@ def test_stop_ends_everybody_also_who_does_not_listen(
         await stage.pool.stop()
         with pytest.raises(ShuttingDown):
             stage.pool.load("tone")
-        stage.pool.load_scribe()
+        stage.pool.scribery.load()
         assert stage.pool.children() == []
         assert stage.kinds() == ["loaded", "unloaded"]
 
