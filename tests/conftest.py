@@ -26,6 +26,15 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Commands that run within the tests' own process close their files to others: the next test is not theirs."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
 def no_thread_leaks() -> Iterator[None]:
     """A test leaves no thread behind."""
     before = set(threading.enumerate())

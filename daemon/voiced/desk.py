@@ -236,10 +236,10 @@ class Desk:
         return _done(request, f"{engine.spec.model} is loaded ({engine.load_s:.2f} s){notes}")
 
     async def _unload(self, request: m.UnloadModel) -> m.Acknowledged:
-        was_loaded = self._pool.unload(request.model, "somebody asked for it")
-        return _done(
-            request, f"{request.model} is unloaded" if was_loaded else f"{request.model} was not loaded"
-        )
+        model = self._pool.engine(request.model).spec.model
+        was_loaded = self._pool.unload(model, "somebody asked for it")
+        await self._pool.gone(model)  # a child that does not listen is killed at the supervisor's next turn
+        return _done(request, f"{model} is unloaded" if was_loaded else f"{model} was not loaded")
 
     async def _reload(self, request: m.Reload) -> m.Acknowledged:
         problems = await self._control.reload()

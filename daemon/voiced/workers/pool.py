@@ -240,6 +240,13 @@ class Pool:
             worker.dismiss(reason)
         return bool(engine.workers)
 
+    async def gone(self, model: str) -> None:
+        """Wait until the workers of a model that were told to go are gone, and their memory with them."""
+        engine = self.engines.get(model)
+        leaving = [worker for worker in engine.workers if worker.is_dismissed] if engine else []
+        while any(worker.state is not WorkerState.GONE for worker in leaving):
+            await self.change()
+
     def use(self, model: str, keep_alive_s: float | None) -> None:
         """Note how long the model is to stay after its last use; None = as configured."""
         self.engine(model).keep_alive_s = keep_alive_s

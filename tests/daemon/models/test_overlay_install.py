@@ -284,16 +284,29 @@ def _ask_silent_index(box: Box, server: socket.socket) -> None:
     box.environment |= {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": address}
 
 
+def own_children() -> list[int]:
+    """The programs that this test has started: fixtures of a session may have some of theirs."""
+    return [pid for pid in children_of(os.getpid()) if pid not in BEFORE]
+
+
+BEFORE: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def children_before() -> None:
+    BEFORE[:] = children_of(os.getpid())
+
+
 def test_an_interrupted_installation_leaves_nothing(box: Box, silent_index: socket.socket) -> None:
     _ask_silent_index(box, silent_index)
     steps = install(box.overlays, "f", environment=box.environment)
     next(steps)
     with silent_index.accept()[0]:
         assert len(box.left()) == 1
-        assert children_of(os.getpid())
+        assert own_children()
         steps.close()
     assert box.left() == []
-    assert not children_of(os.getpid())
+    assert not own_children()
 
 
 def test_one_installation_at_a_time(box: Box, silent_index: socket.socket) -> None:
@@ -322,8 +335,8 @@ def test_a_program_that_does_not_want_to_end_is_killed() -> None:
         patched.setattr("voiced.models.overlay_pip._KILL_S", 0.1)
         with Program([sys.executable, "-c", code], {}) as program:
             assert next(line for line in program.lines() if line) == "up"
-            assert children_of(os.getpid())
-    assert not children_of(os.getpid())
+            assert own_children()
+    assert not own_children()
 
 
 def test_what_a_program_started_ends_with_it() -> None:
@@ -353,7 +366,7 @@ def _interrupt_while_it_runs() -> None:
 def test_a_program_that_is_interrupted_is_not_waited_for() -> None:
     with pytest.raises(KeyboardInterrupt):
         _interrupt_while_it_runs()
-    assert not children_of(os.getpid())
+    assert not own_children()
 
 
 # -- removed --------------------------------------------------------------------------------------------------------
