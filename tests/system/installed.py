@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -68,8 +70,14 @@ def without_faults(folder: Path) -> Path:
         save_file({name: tensor.nan_to_num() for name, tensor in tensors.items()}, file, {"format": "pt"})
     for file in folder.rglob("*.pth"):
         tensors = torch.load(file, weights_only=True)
-        torch.save({name: tensor.nan_to_num() for name, tensor in tensors.items()}, file)
+        torch.save(_mended(tensors), file)
     return folder
+
+
+def _mended(found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {name: _mended(value) for name, value in found.items()}
+    return found.nan_to_num() if hasattr(found, "nan_to_num") else found
 
 
 def import_model(home: Home, model: str, folder: Path) -> None:
