@@ -63,6 +63,7 @@ class Daemon:
         self._sockets = Sockets(booted.listeners, booted.descriptors)
         self.config = booted.config
         self._config_problems: tuple[Problem, ...] = booted.problems
+        self._preload_problems: list[str] = []
         self._store = Store(booted.database)
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {
@@ -164,6 +165,7 @@ class Daemon:
                 self._pool.load(model)
             except VoicedError as error:
                 logger.error("%s", error.message)
+                self._preload_problems.append(f"not loaded at the start: {error.message}")
 
     async def _sweep_library(self) -> None:
         """Remove what an install that was killed left behind; one that runs now keeps its own."""
@@ -232,7 +234,7 @@ class Daemon:
 
     def problems(self) -> list[str]:
         """Return what is wrong and how to mend it."""
-        found = [str(problem) for problem in self._config_problems]
+        found = [*(str(problem) for problem in self._config_problems), *self._preload_problems]
         found += filter(None, (self._booted.database_problem, self._monitor.problem))
         detail = self._drop.info().detail
         if detail and self.config.drop_enabled:

@@ -16,7 +16,6 @@ from voiced.estimates import estimate
 from voiced.jobs.job import stamp
 from voiced.jobs.manager import JobManager
 from voiced.jobs.sinks import Peer
-from voiced.models.memory import kind_of
 from voiced.monitor import DeviceMonitor
 from voiced.paths import Paths
 from voiced.reports import model_infos
@@ -153,7 +152,7 @@ class Desk:
             system_info=self._monitor.hardware_info(),
             cache_stats=self._caches.stats(),
             load=self._monitor.load_info(),
-            models=self._model_infos(),
+            models=model_infos(self._pool),
             jobs=[run.info() for run in runs[:_STATUS_JOBS]],
             queued=sum(1 for run in runs if not run.has_begun),
             running=sum(1 for run in runs if run.has_begun),
@@ -177,10 +176,7 @@ class Desk:
         return m.Jobs(request_id=request.request_id, jobs=jobs, next=following)
 
     def _models(self, request: m.ListModels) -> m.Models:
-        return m.Models(request_id=request.request_id, models=self._model_infos())
-
-    def _model_infos(self) -> list[m.ModelInfo]:
-        return model_infos(self._pool)
+        return m.Models(request_id=request.request_id, models=model_infos(self._pool))
 
     async def _estimate(self, request: m.EstimateMemory) -> m.MemoryEstimate:
         engine = self._pool.engine(request.model or self._control.config.model)
@@ -189,8 +185,7 @@ class Desk:
             run, model_bytes = main.run_as, 0  # what it takes is taken already
         else:
             run = (await self._monitor.place(engine.spec, "")).run
-            kind = kind_of(engine.spec, run.device, run.precision, run.quantization)
-            model_bytes = self._pool.sizes.estimate(engine.spec, kind)
+            model_bytes = self._pool.sizes.estimate(engine.spec, run.kind(engine.spec))
         available = self._monitor.room(run.device).available_bytes
         found = estimate(model_bytes, available, request.chars, self._monitor.preset)
         return m.MemoryEstimate(
@@ -198,9 +193,7 @@ class Desk:
             model=engine.spec.model,
             device=run.device,
             available_bytes=available,
-            is_measured=self._pool.sizes.is_measured(
-                kind_of(engine.spec, run.device, run.precision, run.quantization)
-            ),
+            is_measured=self._pool.sizes.is_measured(run.kind(engine.spec)),
             **found._asdict(),
         )
 
@@ -230,10 +223,11 @@ class Desk:
 
     async def _load(self, request: m.LoadModel) -> m.Acknowledged:
         self._pool.use(request.model, request.keep_alive_s)
-        device = self._monitor.resolve(request.device)[0] if request.device else ""
-        engine = await self._pool.loaded(request.model, "" if device == "auto" else device)
-        notes = "".join(f"; {note}" for note in engine.notes)
-        return _done(request, f"{engine.spec.model} is loaded ({engine.load_s:.2f} s){notes}")
+        device, note = self._jobs.device(request.device, self._pool.engine(request.model).spec)
+        engine = await self._pool.loaded(request.model, device)
+        worker = next(worker for worker in engine.workers if engine.is_served_by(worker, device))
+        notes = "".join(f"; {one}" for one in dict.fromkeys((note, *engine.notes)) if one)
+        return _done(request, f"{engine.spec.model} is loaded ({worker.load_s:.2f} s){notes}")
 
     async def _unload(self, request: m.UnloadModel) -> m.Acknowledged:
         model = self._pool.engine(request.model).spec.model

@@ -27,7 +27,7 @@ from voiced.devices.presets import Preset, Wanted, presets
 from voiced.devices.rules import Placement, Policy, Rule
 from voiced.devices.selector import Decision, IntelligentDeviceSelector, needs_gpu_reading
 from voiced.jobs.store import Store
-from voiced.models.memory import Room, kind_of
+from voiced.models.memory import Room
 from voiced.models.spec import ModelSpec
 from voiced.placing import placing_of
 from voiced.workers.ground import Ground, Placing
@@ -162,7 +162,7 @@ class DeviceMonitor:
     def _placement(self, spec: ModelSpec, device: str) -> Placement:
         def need(there: str) -> int:
             run = placing_of(spec, there, self.hardware, self.wanted).run
-            return self._pool.sizes.estimate(spec, kind_of(spec, there, run.precision, run.quantization))
+            return self._pool.sizes.estimate(spec, run.kind(spec))
 
         if not spec.has_gpu_path:
             return Placement(spec.model, device, has_gpu_path=False)
@@ -211,17 +211,11 @@ class DeviceMonitor:
         """
         if not spec.has_gpu_path:
             return placing_of(spec, "cpu", self.hardware, self.wanted)
-        notes: tuple[str, ...] = ()
-        if asked not in ("", "auto"):
-            device, note = self.resolve(asked)
-            if device in ("cuda", "auto"):  # any GPU: the rules choose
-                device = await self._decided(spec)
-            return self._placed(spec, device, (note,) if note else ())
-        return self._placed(spec, await self._decided(spec), notes)
-
-    def _placed(self, spec: ModelSpec, device: str, notes: tuple[str, ...]) -> Placing:
+        device, note = self.resolve(asked or "auto")
+        if device in ("auto", "cuda"):  # any: the rules choose
+            device = await self._decided(spec)
         placing = placing_of(spec, device, self.hardware, self.wanted)
-        return placing._replace(notes=(*notes, *placing.notes))
+        return placing._replace(notes=(note, *placing.notes)) if note else placing
 
     async def _decided(self, spec: ModelSpec) -> str:
         placement = self._placement(spec, "")

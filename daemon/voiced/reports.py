@@ -2,34 +2,29 @@
 
 import time
 
-from voiced.models.catalogue import CATALOGUE
-from voiced.models.memory import kind_of
 from voiced.models.spec import ModelSpec
 from voiced.workers.engine import Engine
 from voiced.workers.pool import Pool
 from voiced.workers.process import WorkerProcess, WorkerState
+from voiced.workers.spawn import RunAs
 from voiced_ipc import messages as m
 
 
-def model_infos(pool: Pool, *, with_missing: bool = False) -> list[m.ModelInfo]:
+def model_infos(pool: Pool) -> list[m.ModelInfo]:
     """Return the models that can be asked for, the embedded ones first.
 
     Args:
         pool: Knows what is loaded.
-        with_missing: Also those of the catalogue whose files are not here.
     """
-    sizes = {one.spec.model: one.size_bytes for one in pool.shelf.library.installed()}
+    installed = pool.shelf.library.installed()
+    sizes = {one.spec.model: one.size_bytes for one in installed}
     specs = {engine.spec.model: engine.spec for engine in pool.engines.values()}
-    specs |= {
-        one.spec.model: one.spec for one in pool.shelf.library.installed() if one.spec.model not in specs
-    }
-    if with_missing:
-        specs |= {model: spec for model, spec in CATALOGUE.items() if model not in specs}
+    specs |= {one.spec.model: one.spec for one in installed if one.spec.model not in specs}
     faults = pool.shelf.library.damaged()
     infos = [
         _info(pool, spec, sizes.get(spec.model, 0), faults.get(spec.model, "")) for spec in specs.values()
     ]
-    return [info for info in infos if with_missing or info.state is not m.ModelState.MISSING]
+    return [info for info in infos if info.state is not m.ModelState.MISSING]
 
 
 def _info(pool: Pool, spec: ModelSpec, installed_bytes: int, fault: str) -> m.ModelInfo:
@@ -40,9 +35,7 @@ def _info(pool: Pool, spec: ModelSpec, installed_bytes: int, fault: str) -> m.Mo
     main = engine.main
     is_here = spec.is_embedded or bool(installed_bytes) or bool(engine.workers)
     state = _state(engine, workers, is_here=is_here, fault=fault)
-    run = main.run_as if main else None
-    precision = run.precision if run else spec.precisions[0]
-    kind = kind_of(spec, run.device if run else "cpu", precision, run.quantization if run else "none")
+    run = main.run_as if main else RunAs(precision=spec.precisions[0])
     return m.ModelInfo(
         model=spec.model,
         engine=spec.engine,
@@ -57,7 +50,7 @@ def _info(pool: Pool, spec: ModelSpec, installed_bytes: int, fault: str) -> m.Mo
         identity=spec.identity,
         is_noncommercial=spec.is_noncommercial,
         installed_bytes=installed_bytes,
-        needs_bytes=pool.sizes.estimate(spec, kind),
+        needs_bytes=pool.sizes.estimate(spec, run.kind(spec)),
         device_bytes=sum(worker.device_bytes for worker in workers),
         precision=_precision(main) if workers else "",
         load_fraction=main.step.fraction if main and state is m.ModelState.LOADING else 0.0,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import DaemonProcess, wait_for
+from tests.support import DaemonProcess, Home, running_daemon, wait_for
 from voiced_ipc import Client
 from voiced_ipc import messages as m
 from voiced_ipc.errors import (
@@ -203,6 +203,23 @@ def test_many_at_once_are_all_served(shared_daemon: DaemonProcess) -> None:
     for thread in threads:
         thread.join(30)
     assert [heard[i] for i in range(len(texts))] == expected
+
+
+def test_a_load_elsewhere_than_asked_for_says_so(client: Client) -> None:
+    said = client.control(m.LoadModel(request_id=m.new_id(), model="tone", device="cuda:0")).message
+    assert "tone is loaded" in said
+    assert "not on cuda:0" in said
+    workers = {model.model: model.workers for model in client.models()}
+    client.control(m.LoadModel(request_id=m.new_id(), model="tone"))
+    assert {model.model: model.workers for model in client.models()} == workers
+
+
+def test_a_model_that_cannot_be_preloaded_is_a_problem_and_no_more(home: Home) -> None:
+    with running_daemon(home, "--set", "preload=nonsense tone") as daemon, daemon.client() as client:
+        status = client.status()
+        assert any("'nonsense'" in problem and "models --all" in problem for problem in status.problems)
+        assert status.status is m.Health.DEGRADED
+        assert client.synthesize("Hello.", model="tone", language="en")[0]
 
 
 def test_a_text_is_measured_before_it_is_spoken(client: Client) -> None:

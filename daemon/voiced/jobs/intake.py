@@ -219,16 +219,11 @@ class Intake:
     async def _speech(self, request: Synthesize) -> _Asked:
         seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
         speech = resolve.resolve_speech(request, self.config, seed)
-        chosen = self._pool.shelf.choose(speech.model)
-        spec = self._pool.engine(chosen.model).spec
-        device, note = resolve.check_device(request.device, spec, is_strict=self.config.strict_device)
-        if device:
-            device, moved = self.resolve_device(device)
-            note = note or moved
+        spec = self._pool.engine(speech.model).spec
+        other_size = self._pool.shelf.choose(speech.model).warning
+        device, note = self.device(request.device, spec)
         speech = speech._replace(model=spec.model, device=device)
-        notes: tuple[str, ...] = (note,) if note else ()
-        notes += resolve.ignored_controls(request, spec)
-        notes += (chosen.warning,) if chosen.warning else ()
+        notes = (*filter(None, (note, other_size)), *resolve.ignored_controls(request, spec))
         language, likely = request.language, self.config.language
         # The embedded voices need not be asked: whatever the language is, they have one for it.
         if speech.voice or language or spec.identity != SPEAKER:
@@ -244,6 +239,19 @@ class Intake:
             elif added is not None:
                 likely = added.language or likely
         return _Asked(speech, spec, language or self.config.language, likely, notes)
+
+    def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
+        """Return the device of a request (empty = as decided), and what differs from the one asked for.
+
+        Raises:
+            InvalidRequest: If it is no device.
+            DeviceUnavailable: If it is not there, or not for this model, and strict mode forbids another.
+        """
+        device, note = resolve.check_device(asked, spec, is_strict=self.config.strict_device)
+        if not device:
+            return device, note
+        device, moved = self.resolve_device(device)
+        return device, note or moved
 
     async def abilities(self, model: str) -> Abilities:
         """Return what a model can do; waits for it to load where it never was.

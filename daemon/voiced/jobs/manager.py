@@ -21,6 +21,7 @@ from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
+from voiced.models.spec import ModelSpec
 from voiced.scheduler import PromptSource, Scheduler, SchedulerLimits
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
@@ -130,6 +131,10 @@ class JobManager:
             VoicedError: If there is no such model, or it cannot be loaded.
         """
         return await self._intake.abilities(model)
+
+    def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
+        """Return the device of a request, and what differs from the one asked for; see `Intake.device`."""
+        return self._intake.device(asked, spec)
 
     async def _stored(self, job_id: str) -> Job:
         job = await self._store.find(job_id)

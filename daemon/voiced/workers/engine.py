@@ -36,9 +36,6 @@ class Engine:
         """Why it was not even tried, where that is what is wrong."""
         self.keep_alive_s: float | None = None
         """As the last request asked; None = as configured."""
-        self.load_s = 0.0
-        self.revision = ""
-        """Of its files."""
         self.notes: tuple[str, ...] = ()
         """What differs from what was asked for, where it runs."""
         self.waits_for = ""
@@ -70,6 +67,14 @@ class Engine:
         mains = [worker for worker in self.workers if not worker.is_aside and not worker.is_retiring]
         ready = [worker for worker in mains if worker.state is WorkerState.READY]
         return next(iter(ready or mains), None)
+
+    def place_for(self, device: str) -> str:
+        """Return the device that a request for one is about: a model without a GPU path has its usual place alone."""
+        return device if self.spec.has_gpu_path else ""
+
+    def is_served_by(self, worker: WorkerProcess, device: str) -> bool:
+        """Return whether one of its workers is there for a request that wants a device."""
+        return worker.serves(self.place_for(device))
 
     @property
     def is_idle(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from voiced.models.memory import Holder, Verdict, admit, kind_of
+from voiced.models.memory import Holder, Verdict, admit
 from voiced.models.spec import ModelSpec
 from voiced.workers.engine import Engine
 from voiced.workers.process import WorkerProcess, WorkerState
@@ -68,10 +68,9 @@ async def make_room(pool: "Pool", engine: Engine, worker: WorkerProcess, asked: 
 
 
 def _need(pool: "Pool", engine: Engine, worker: WorkerProcess) -> int:
-    run = worker.run_as
     if not engine.spec.needs_bytes:
         return 0
-    return pool.sizes.estimate(engine.spec, kind_of(engine.spec, run.device, run.precision, run.quantization))
+    return pool.sizes.estimate(engine.spec, worker.run_as.kind(engine.spec))
 
 
 def _promised(pool: "Pool", worker: WorkerProcess) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from voiced.models.catalogue import ESPEAK, TONE
-from voiced.models.memory import Sizes, kind_of
+from voiced.models.memory import Sizes
 from voiced.workers import supervision
 from voiced.workers.engine import Engine
 from voiced.workers.events import PoolEvent, PoolEventKind
@@ -142,9 +142,8 @@ class Pool:
             UnknownModel, ModelMissing, EngineLoadFailed, DeviceOutOfMemory: If there cannot be one.
         """
         engine = self.engine(model)
-        device = device if engine.spec.has_gpu_path else ""
         for worker in engine.workers:
-            if worker.is_free and worker.serves(device):
+            if worker.is_free and engine.is_served_by(worker, device):
                 return worker
         if not self._has_worker(engine, device):
             self.load(model, device)
@@ -170,7 +169,7 @@ class Pool:
             return
         if engine.broken_s > 0:
             raise engine.fault()
-        self.start_worker(engine, device)
+        self.start_worker(engine, engine.place_for(device))
 
     async def loaded(self, model: str, device: str = "") -> Engine:
         """Return a model's place once a worker of it is ready.
@@ -182,7 +181,9 @@ class Pool:
         """
         engine = self.engine(model)
         while not any(
-            worker.state is WorkerState.READY and not worker.is_dismissed and worker.serves(device)
+            worker.state is WorkerState.READY
+            and not worker.is_dismissed
+            and engine.is_served_by(worker, device)
             for worker in engine.workers
         ):
             self.load(model, device)
@@ -210,9 +211,8 @@ class Pool:
             DeviceUnavailable: If the device is not there, and strict mode forbids another.
         """
         engine = self.engine(model)
-        device = device if engine.spec.has_gpu_path else ""
         for worker in engine.workers:
-            if worker.is_announced and worker.serves(device) and not worker.is_retiring:
+            if worker.is_announced and engine.is_served_by(worker, device) and not worker.is_retiring:
                 return worker.run_as
         is_kept_off = not device and engine.cpu_until > time.monotonic()
         return (await self.ground.place(engine.spec, "cpu" if is_kept_off else device)).run
@@ -224,7 +224,9 @@ class Pool:
         await waiter
 
     def _has_worker(self, engine: Engine, device: str) -> bool:
-        return any(worker.serves(device) and not worker.is_retiring for worker in engine.workers)
+        return any(
+            engine.is_served_by(worker, device) and not worker.is_retiring for worker in engine.workers
+        )
 
     def _changed(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -350,7 +352,6 @@ class Pool:
             await make_room(self, engine, worker, asked)
             if worker.state is WorkerState.GONE:
                 return  # dismissed meanwhile
-            engine.revision = files.revision
             # All cores, whoever else is loaded: with another number of threads sums round otherwise, and a model would
             # speak differently beside another than alone.
             worker.run_as = worker.run_as._replace(threads=self.limits.cores)
@@ -391,13 +392,12 @@ class Pool:
     def _worker_ready(self, engine: Engine, worker: WorkerProcess) -> None:
         worker.is_announced = True
         engine.has_loaded = True
-        engine.load_s = time.monotonic() - worker.spawned_at
         if engine.ready != worker.ready:
             engine.ready = worker.ready
             self.shelf.keep_abilities(engine.spec, worker.ready)
         worker.ping()  # tells how much memory it takes
         model = engine.spec.model
-        self.tell(PoolEvent(PoolEventKind.LOADED, model, worker.run_as, seconds=engine.load_s))
+        self.tell(PoolEvent(PoolEventKind.LOADED, model, worker.run_as, seconds=worker.load_s))
 
     def _worker_rests(self, engine: Engine, worker: WorkerProcess) -> None:
         """Between two tasks: is it to go?"""
@@ -419,9 +419,7 @@ class Pool:
             return
         engine.workers.remove(worker)
         model, run = engine.spec.model, worker.run_as
-        self.sizes.learn(
-            kind_of(engine.spec, run.device, run.precision, run.quantization), worker.growth.peak_bytes
-        )
+        self.sizes.learn(run.kind(engine.spec), worker.growth.peak_bytes)
         if self._is_stopping or worker.is_dismissed:
             if not engine.workers:
                 engine.memory_faults = engine.max_chars = 0

@@ -7,7 +7,7 @@ from typing import Any
 from voiced.models.abilities import Abilities
 from voiced.models.apple import MlxChoice, on_apple
 from voiced.models.catalogue import CATALOGUE, find_spec
-from voiced.models.library import Installed, Library
+from voiced.models.library import Library, folder_name
 from voiced.models.overlay import FAMILIES, Overlays
 from voiced.models.rates import with_own_rate
 from voiced.models.spec import ModelSpec
@@ -51,7 +51,7 @@ class Shelf:
             ModelMissing: If its files are not here.
             ModelDamaged: If they cannot be what was installed.
         """
-        spec = find_spec(model)
+        spec = find_spec(self.choose(model).model)
         if spec is None:
             raise UnknownModel(f"no model {model!r}: `voiced models --all` lists what there is")
         if spec.is_embedded:
@@ -64,18 +64,18 @@ class Shelf:
     def install(self, spec: ModelSpec) -> str:
         """Return what tells one install of a model's files from the next; empty = there is nothing to install."""
         installed = None if spec.is_embedded else self.library.find(spec.model)
-        return "" if installed is None else _install(installed)
+        return "" if installed is None else f"{installed.manifest.revision} {installed.manifest.installed}"
 
     def abilities(self, spec: ModelSpec) -> dict[str, Any]:
         """Return what a model told when it was last ready; empty = not known."""
-        installed = None if spec.is_embedded else self.library.find(spec.model)
-        return self._abilities.read(installed.folder.parent.name, _install(installed)) if installed else {}
+        install = self.install(spec)
+        return self._abilities.read(folder_name(spec.model), install) if install else {}
 
     def keep_abilities(self, spec: ModelSpec, ready: Mapping[str, Any]) -> None:
         """Keep what a model told."""
-        installed = None if spec.is_embedded else self.library.find(spec.model)
-        if installed is not None:
-            self._abilities.write(installed.folder.parent.name, _install(installed), ready)
+        install = self.install(spec)
+        if install:
+            self._abilities.write(folder_name(spec.model), install, ready)
 
     def open(self, spec: ModelSpec) -> Files:
         """Return where a model's files are, looked over; may read gigabytes: call it on a thread.
@@ -96,7 +96,3 @@ class Shelf:
         installed = self.library.check(spec.model)
         cache = self._weights / installed.folder.parent.name
         return Files(installed.folder, overlay, cache, installed.manifest.revision)
-
-
-def _install(installed: Installed) -> str:
-    return f"{installed.manifest.revision} {installed.manifest.installed}"

@@ -6,6 +6,7 @@ import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
+from voiced.models.memory import Kind, kind_of
 from voiced.models.spec import ModelSpec
 from voiced.workers.environment import child_environment
 from voiced.workers.link import Fields
@@ -30,7 +31,11 @@ class RunAs(NamedTuple):
     quantization: str = "none"
     is_compiled: bool = False
     threads: int = 0
-    """Its share of the cores."""
+    """Of its arithmetic."""
+
+    def kind(self, spec: ModelSpec) -> Kind:
+        """Return what the size of a model that runs so belongs to."""
+        return kind_of(spec, self.device, self.precision, self.quantization)
 
 
 class Files(NamedTuple):
