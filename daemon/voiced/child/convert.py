@@ -147,12 +147,12 @@ def _flatten(found: Any, prefix: str, leaves: Leaves, depth: int) -> None:
 def _keep(name: str, value: Any, leaves: Leaves, depth: int) -> None:
     import torch
 
-    if name in leaves.tensors or name in leaves.values or name == "__metadata__":
-        raise Refused(f"it holds {_short(name)!r} twice")
-    if isinstance(value, torch.Tensor):
-        leaves.tensors[name] = _plain(name, value)
-    elif isinstance(value, Mapping) or (isinstance(value, list | tuple) and _has_tensors(value, depth)):
+    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and _has_tensors(value, depth)):
         _flatten(value, f"{name}.", leaves, depth + 1)
+    elif name in leaves.tensors or name in leaves.values or name == "__metadata__":
+        raise Refused(f"it holds {_short(name)!r} twice")
+    elif isinstance(value, torch.Tensor):
+        leaves.tensors[name] = _plain(name, value)
     elif _is_value(value, depth):
         leaves.values[name] = value
     else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import need
@@ -149,6 +149,7 @@ def test_strides_views_parameters_and_legacy_files(tmp_path: Path) -> None:
         max_leaves=12,
     )
 )
+@example({"": {".": 0}, "..": {}})
 def test_every_leaf_arrives_or_the_file_is_refused(tmp_path: Path, shape: Any) -> None:
     import torch
 
