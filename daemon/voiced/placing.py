@@ -44,11 +44,13 @@ def placing_of(spec: ModelSpec, device: str, hardware: Hardware, wanted: Wanted)
         if wanted.quantization == quantization:
             notes.append(f"{spec.model} is not quantised: its engine has no {quantization} on {device}")
         quantization = spec.quantizations[0]
+    if wanted.torch_compile in ("true", "force") and not (spec.can_compile or spec.is_lean):
+        notes.append(f"{spec.model} is not compiled: its engine has no path for torch.compile")
     run = RunAs(
         device=device,
         precision=precision,
         quantization=quantization,
-        is_compiled=settings.is_compiled and device.startswith("cuda"),
+        is_compiled=settings.is_compiled and spec.can_compile and device.startswith("cuda"),
     )
     return Placing(run, tuple(notes))
 

@@ -55,12 +55,21 @@ def test_quantisation_where_the_model_can() -> None:
 
 
 def test_compiling_is_for_nvidia_on_linux() -> None:
-    assert placing_of(QWEN, "cuda:0", machine(), Wanted()).run.is_compiled
-    assert not placing_of(QWEN, "cpu", machine(), Wanted(torch_compile="true")).run.is_compiled
-    assert not placing_of(QWEN, "cuda:0", machine(system="Windows"), Wanted()).run.is_compiled
+    able = QWEN._replace(can_compile=True)
+    assert placing_of(able, "cuda:0", machine(), Wanted()).run.is_compiled
+    assert not placing_of(able, "cpu", machine(), Wanted(torch_compile="true")).run.is_compiled
+    assert not placing_of(able, "cuda:0", machine(system="Windows"), Wanted()).run.is_compiled
     assert placing_of(
-        QWEN, "cuda:0", machine(system="Windows"), Wanted(torch_compile="force")
+        able, "cuda:0", machine(system="Windows"), Wanted(torch_compile="force")
     ).run.is_compiled
+
+
+def test_a_model_that_cannot_be_compiled_says_so_to_who_asked() -> None:
+    for wanted in ("true", "force"):
+        placing = placing_of(QWEN, "cuda:0", machine(), Wanted(torch_compile=wanted))
+        assert not placing.run.is_compiled
+        assert any("torch.compile" in note for note in placing.notes)
+    assert not placing_of(QWEN, "cuda:0", machine(), Wanted()).notes
 
 
 def test_the_embedded_voice_has_no_notes() -> None:

@@ -52,6 +52,8 @@ class ModelSpec(NamedTuple):
     """What it can be loaded in; the first is taken on a CPU unless somebody asks."""
     quantizations: tuple[str, ...] = ("none",)
     """What its engine can do with its weights; `int8` on a CPU only."""
+    can_compile: bool = False
+    """Its engine has a path for torch.compile."""
     weights_bytes: int = 0
     """In the first precision, all parts of the model."""
     work_bytes: int = 0
