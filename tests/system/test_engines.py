@@ -92,3 +92,14 @@ def test_import_load_say_drop_cancel_unload(daemon: DaemonProcess, case: Case, t
     assert box.say(home, case.model, TEXT, case.rate_hz, *options) == first
     box.unload(daemon, case.model)
     assert TEXT not in daemon.log()
+
+
+def test_a_text_whose_language_the_model_does_not_speak_is_refused_before_a_word(
+    daemon: DaemonProcess, tmp_path: Path
+) -> None:
+    case = next(case for case in CASES if case.model == "qwen3-tts:0.6b-speakers")
+    _prepared(daemon, case, tmp_path / "published")
+    box.load(daemon.home, case.model)
+    told = box.refused(daemon.home, case.model, "Niebo jest dziś niebieskie, a słońce świeci od samego rana.")
+    assert "seems to be in 'pl'" in told
+    box.unload(daemon, case.model)

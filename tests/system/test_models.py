@@ -180,6 +180,15 @@ class TestRefusals:
         assert "choose a model of the text's language" in told
         assert "Привет" not in both.log()
 
+    def test_a_model_of_one_language_speaks_it_whatever_the_text_looks_like(
+        self, both: DaemonProcess
+    ) -> None:
+        with both.client() as client:
+            german = "Der Himmel ist blau und die Sonne scheint."
+            accepted = client.synthesize(german, model=MMS)[1]
+            assert accepted.language == "en"
+            assert client.synthesize(german, model=MMS, language="en")[1].language == "en"
+
     def test_a_voice_that_was_added_for_others(self, both: DaemonProcess) -> None:
         voiced(both.home, "voice", "add", "captain", "--describe", "An old captain.")
         told = box.refused(both.home, MMS, TEXT, "--voice", "captain")

@@ -26,7 +26,13 @@ from voiced.text.plan import Limits, make_plan
 from voiced.workers.link import Fields
 from voiced.workers.pool import Pool
 from voiced.workers.spawn import RunAs
-from voiced_ipc.errors import InternalError, InvalidRequest, StorageFailed, VoicedError
+from voiced_ipc.errors import (
+    InternalError,
+    InvalidRequest,
+    StorageFailed,
+    UnknownLanguage,
+    VoicedError,
+)
 from voiced_ipc.messages import Lane, OnLongText, Output, Subtitles, Synthesize
 
 FIRST_SEGMENT_CHARS = 80
@@ -122,7 +128,8 @@ class Intake:
             raise InvalidRequest(
                 "a stream has the engine's own rate in this version; leave sample_rate_hz out"
             )
-        speech, spec, language, likely, notes = await self._speech(request)
+        asked = await self._speech(request)
+        speech, spec, language, likely, notes = asked
         text = _decoded(payload)
         truncate = self._truncate_chars(request, len(text))
         if language and len(text) <= resolve.INLINE_CHARS and not truncate and not text.isspace():
@@ -133,6 +140,7 @@ class Intake:
             fields["truncate_chars"] = truncate
             header, packed = await self._scribes.prepare(fields, payload)
             plan, original = _unpacked(packed), _int(header, "original_chars")
+        self._check_found(asked, plan)
         order = self._order(request, digest_of(request, payload), speech, plan)
         return Planned(order, plan, spec, original, notes)
 
@@ -144,7 +152,8 @@ class Intake:
         """
         resolve.check_unserved(request)
         file_format = resolve.check_format(request.format or self.config.format)
-        speech, spec, language, likely, notes = await self._speech(request)
+        asked = await self._speech(request)
+        speech, spec, language, likely, notes = asked
         folder = self.folder(request.request_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
@@ -156,6 +165,7 @@ class Intake:
         fields["truncate_chars"] = self._truncate_chars(request, len(payload))
         header, _ = await self._scribes.prepare(fields, payload)
         plan = _read_plan(folder)
+        self._check_found(asked, plan)
         order = self._order(request, digest_of(request, payload), speech, plan)._replace(
             format=file_format,
             sample_rate_hz=request.sample_rate_hz,
@@ -181,7 +191,8 @@ class Intake:
         request = Synthesize(
             request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
         )
-        speech, spec, language, likely, notes = await self._speech(request)
+        asked = await self._speech(request)
+        speech, spec, language, likely, notes = asked
         folder = self.folder(claim.job_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
@@ -192,6 +203,7 @@ class Intake:
         }
         header, _ = await self._scribes.prepare(fields)
         plan = _read_plan(folder)
+        self._check_found(asked, plan)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
             format=config.format,
@@ -238,7 +250,7 @@ class Intake:
                 language = language or own.language
             elif added is not None:
                 likely = added.language or likely
-        return _Asked(speech, spec, language or self.config.language, likely, notes)
+        return _Asked(speech, spec, language or self._usual_language(spec), likely, notes)
 
     def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
         """Return the device of a request (empty = as decided), and what differs from the one asked for.
@@ -252,6 +264,32 @@ class Intake:
             return device, note
         device, moved = self.resolve_device(device)
         return device, note or moved
+
+    def _usual_language(self, spec: ModelSpec) -> str:
+        """The language where none was asked for; empty = it is found out."""
+        spoken = self._languages(spec)
+        if len(spoken) == 1:
+            return spoken[0]  # whatever the text looks like
+        configured = self.config.language
+        return configured if not spoken or resolve.is_spoken(configured, spoken) else ""
+
+    def _languages(self, spec: ModelSpec) -> tuple[str, ...]:
+        """What a model speaks, as far as it told; the embedded ones have a voice for everything."""
+        engine = self._pool.engine(spec.model)
+        return () if spec.is_embedded else abilities_of(engine.ready).languages
+
+    def _check_found(self, asked: _Asked, plan: Plan) -> None:
+        """Refuse a text whose language was found out and is not the model's, before its first word is spoken.
+
+        Raises:
+            UnknownLanguage: With the remedy.
+        """
+        languages = () if asked.language else self._languages(asked.spec)
+        if languages and not resolve.is_spoken(plan.language, languages):
+            raise UnknownLanguage(
+                f"the text seems to be in {plan.language!r}, which {asked.spec.model} does not speak; "
+                "choose another model, or give the language if that is wrong"
+            )
 
     async def abilities(self, model: str) -> Abilities:
         """Return what a model can do; waits for it to load where it never was.

@@ -228,10 +228,13 @@ def check_language(voices: Sequence[VoiceRow], language: str, model: str, others
         UnknownLanguage: If no voice speaks it.
     """
     wanted = language.lower().replace("_", "-")
-    base = wanted.partition("-")[0]
     known = [*others, *(spoken for row in voices for spoken in row.languages)]
-    if any(spoken.lower() == wanted or spoken.lower().partition("-")[0] == base for spoken in known):
-        return wanted
-    if not known and not voices:  # the model does not tell: its engine will
+    if is_spoken(wanted, known) or (not known and not voices):  # a model may not tell: its engine will
         return wanted
     raise UnknownLanguage(f"{model} does not speak {language!r} (`voiced voices` lists the languages)")
+
+
+def is_spoken(language: str, languages: Sequence[str]) -> bool:
+    """Return whether a language, or its base, is one of those."""
+    base = language.lower().partition("-")[0]
+    return any(base == spoken.lower().partition("-")[0] for spoken in languages)
