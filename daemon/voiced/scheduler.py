@@ -7,15 +7,12 @@ spoken again on a fresh worker up to `attempts` times, then its job fails and ke
 
 import asyncio
 import bisect
-import contextlib
 import logging
-import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from voiced.jobs.job import segment_seed
+from voiced.jobs.assignment import Assignment, PromptSource
 from voiced.jobs.pace import Key, Pace
-from voiced.jobs.run import Batch, Run, Spoken
+from voiced.jobs.run import Batch, Run
 from voiced.workers.pool import Pool
 from voiced.workers.process import WorkerDismissed, WorkerProcess
 from voiced_ipc.errors import (
@@ -23,7 +20,6 @@ from voiced_ipc.errors import (
     EngineCrashed,
     EngineLoadFailed,
     InternalError,
-    JobCancelled,
     StorageFailed,
     SynthesisFailed,
     VoicedError,
@@ -59,25 +55,6 @@ class RunOwner(Protocol):
         """The run cannot go on."""
 
 
-class PromptSource(Protocol):
-    """Where voices of recordings come from."""
-
-    def ask(self, voice: str, digest: str, ready: Mapping[str, object]) -> dict[str, object] | None:
-        """Return the `prompt` of a `speak` frame; None = this voice needs none.
-
-        Args:
-            voice: A voice that was added.
-            digest: What it was when the job began.
-            ready: What the worker said of itself.
-
-        Raises:
-            VoicedError: If it is gone since.
-        """
-
-    def told(self, job_id: str, asked: Mapping[str, object], answer: Mapping[str, object]) -> None:
-        """Take note of a worker's `prompt` frame."""
-
-
 class Scheduler:
     """Spreads the batches of all runs over the pool's workers.
 
@@ -105,7 +82,7 @@ class Scheduler:
         self._runs: dict[str, Run] = {}
         self._order: list[Run] = []
         """The same, first the one that goes first."""
-        self._tasks: dict[asyncio.Task[None], tuple[Run, WorkerProcess, int]] = {}
+        self._tasks: dict[asyncio.Task[None], Assignment] = {}
         self._is_woken = False
         self.is_paused = False
         self._is_draining = False
@@ -136,10 +113,10 @@ class Scheduler:
         run.is_over = True
         if self._runs.pop(run.job.job_id, None) is not None:
             self._order.remove(run)
-        for task, (owner, worker, _) in self._tasks.items():
-            if owner is run:
+        for task, assignment in self._tasks.items():
+            if assignment.run is run:
                 task.cancel()
-                asyncio.get_running_loop().call_later(CANCEL_S, self._insist, worker)
+                asyncio.get_running_loop().call_later(CANCEL_S, self._insist, assignment.worker)
         self.wake()
 
     def wake(self) -> None:
@@ -187,21 +164,34 @@ class Scheduler:
         while True:
             if run.is_over or run.is_paused:
                 return True
-            worker = self._pool.free_worker(run.spec.model, run.job.order.speech.device)
+            model, device = run.spec.model, run.job.order.speech.device
+            free = self._pool.free_worker(model, device)
+            worker = free or self._pool.worker_with_queue(model, device)
             if worker is None:
                 return False
             batch = run.next_batch(worker.slots)
             if batch is None:
                 return True
-            if not run.has_begun:
-                self._owner.started(run)
-            run.begin(batch, holds_back=worker.ready.get("is_repeatable") is False)
-            self._pool.use(run.spec.model, run.job.order.speech.keep_alive_s)
-            # The task begins on a later turn of the loop; until then others must find the slot taken.
-            slot = worker.reserve()
-            task = asyncio.get_running_loop().create_task(self._speak(run, batch, worker, slot))
-            self._tasks[task] = (run, worker, slot)
-            task.add_done_callback(self._landed)
+            if free is None and not self._pace.is_quick(_pace_key(run, worker), run.chars(batch)):
+                return False
+            self._pool.use(model, run.job.order.speech.keep_alive_s)
+            self._assign(run, batch, worker)
+
+    def _assign(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
+        is_first = not run.has_begun
+        run.begin(batch, holds_back=worker.ready.get("is_repeatable") is False)
+        key, chars = _pace_key(run, worker), run.chars(batch)
+        deadline_s = self._pace.deadline_s(
+            key, chars, least_s=self.limits.deadline_s, slowest_s_per_char=run.spec.slowest_s_per_char
+        )
+        max_chars = self._pool.engine(run.spec.model).max_chars
+        assignment = Assignment(run, batch, worker, deadline_s, max_chars, self._prompts)
+        assignment.start()  # now, and the world is told after the worker: somebody waits for the first word
+        task = asyncio.get_running_loop().create_task(self._speak(assignment))
+        self._tasks[task] = assignment
+        task.add_done_callback(self._landed)
+        if is_first:
+            self._owner.started(run)
 
     def _wait_or_fail(self, run: Run, error: VoicedError) -> None:
         """A stream fails when its engine is broken; a durable job waits until it is tried again."""
@@ -217,8 +207,7 @@ class Scheduler:
         self.wake()
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
-        _, worker, slot = self._tasks.pop(task)
-        worker.release(slot)
+        self._tasks.pop(task).leave()  # it may have been cancelled before it began
         self.wake()
 
     def _insist(self, worker: WorkerProcess) -> None:
@@ -235,22 +224,17 @@ class Scheduler:
 
     # -- speak ----------------------------------------------------------------------------------------
 
-    async def _speak(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
-        """Speak one batch; whatever happens, the run knows how it ended."""
-        key = Key(run.spec.model, worker.device.partition(":")[0], run.plan.language)
-        chars = run.chars(batch)
-        deadline_s = self._pace.deadline_s(
-            key, chars, least_s=self.limits.deadline_s, slowest_s_per_char=run.spec.slowest_s_per_char
-        )
-        began = time.monotonic()
+    async def _speak(self, assignment: Assignment) -> None:
+        """Have one batch spoken; whatever happens, the run knows how it ended."""
+        run, batch, worker = assignment.run, assignment.batch, assignment.worker
         failure: VoicedError | None = None
         try:
-            async with asyncio.timeout(deadline_s):
-                await self._relay(run, batch, worker, slot)
-            self._pace.learn(key, batch.end - batch.first, chars, time.monotonic() - began)
+            took_s = await assignment.relay(self._owner.progressed)
+            self._pace.learn(_pace_key(run, worker), batch.end - batch.first, run.chars(batch), took_s)
         except TimeoutError:
-            worker.kill(f"it took longer than {deadline_s:.0f} s for {chars} characters")
-            failure = EngineCrashed(f"a segment took longer than {deadline_s:.0f} s")
+            limit_s = assignment.deadline_s
+            worker.kill(f"it took longer than {limit_s:.0f} s for {run.chars(batch)} characters")
+            failure = EngineCrashed(f"a segment took longer than {limit_s:.0f} s")
         except WorkerDismissed as error:
             # Somebody moved or unloaded the model: what it spoke is spoken again, and is nobody's fault.
             run.land(batch, is_redone=True)
@@ -271,73 +255,6 @@ class Scheduler:
             self._count_failure(run, batch, failure, worker)
         elif run.is_spoken and not run.is_over:
             self._owner.spoken(run)
-
-    async def _relay(self, run: Run, batch: Batch, worker: WorkerProcess, slot: int) -> None:
-        rate = worker.sample_rate_hz
-        if not run.is_durable and rate != run.spec.sample_rate_hz:
-            raise InternalError(
-                f"{run.spec.model} speaks at {rate} Hz and was announced at {run.spec.sample_rate_hz} Hz; "
-                "install the model again"
-            )
-        request = self._request(run, batch)
-        prompt = self._prompt(run, worker)
-        if prompt is not None:
-            request["prompt"] = prompt
-        async with contextlib.aclosing(worker.run(request, reserved=slot)) as frames:
-            async for fields, payload in frames:
-                kind: Any = fields["type"]
-                if kind == "audio":
-                    run.take_audio(_index(fields), payload, worker.run_as)
-                elif kind == "spoken":
-                    words, missed = fields.get("words", 0), fields.get("missed", [])
-                    assert isinstance(words, int)
-                    assert isinstance(missed, list)
-                    run.take_spoken(_index(fields), Spoken(words, len(missed)), rate)
-                    self._owner.progressed(run)
-                elif kind == "prompt" and prompt is not None and self._prompts is not None:
-                    self._prompts.told(run.job.job_id, prompt, fields)
-                elif kind == "cancelled":
-                    raise JobCancelled("the worker was told to stop")
-
-    def _request(self, run: Run, batch: Batch) -> dict[str, object]:
-        speech = run.job.order.speech
-        segments = []
-        for index in range(batch.first, batch.end):
-            segment = run.plan.segments[index]
-            text = run.text.read(segment) if segment.spoken is None else segment.spoken
-            segments.append(
-                {
-                    "index": index,
-                    "text": text.strip(),
-                    "language": segment.language,
-                    "seed": self._seed(run, index),
-                }
-            )
-        return {
-            "type": "speak",
-            # An added voice is no name that the engine knows.
-            "voice": "" if speech.voice_digest else speech.voice,
-            "language": run.plan.language,
-            "speed": speech.speed,
-            "pitch": speech.pitch,
-            "volume": speech.volume,
-            "is_stream": not run.is_durable,
-            "description": speech.description,
-            "max_chars": self._pool.engine(run.spec.model).max_chars,
-            "segments": segments,
-        }
-
-    def _prompt(self, run: Run, worker: WorkerProcess) -> dict[str, object] | None:
-        """Whose recordings speak: looked up for each batch, as the worker may be another model's size than before."""
-        speech = run.job.order.speech
-        if self._prompts is None or not speech.voice_digest:
-            return None
-        return self._prompts.ask(speech.voice, speech.voice_digest, worker.ready)
-
-    def _seed(self, run: Run, index: int) -> int:
-        """A described voice is what its seed makes of the words: one seed for the job, or it would be many people."""
-        seed = run.job.order.speech.seed
-        return seed if run.spec.identity == "description" else segment_seed(seed, index)
 
     def _count_failure(self, run: Run, batch: Batch, failure: VoicedError, worker: WorkerProcess) -> None:
         if isinstance(failure, DeviceOutOfMemory) and (eased := self._pool.relieve(run.spec.model, worker)):
@@ -368,7 +285,5 @@ class Scheduler:
             run.note(f"segment {batch.first + 1} was spoken again: {failure.message}")
 
 
-def _index(fields: dict[str, object]) -> int:
-    index = fields["index"]
-    assert isinstance(index, int)
-    return index
+def _pace_key(run: Run, worker: WorkerProcess) -> Key:
+    return Key(run.spec.model, worker.device.partition(":")[0], run.plan.language)

@@ -8,6 +8,8 @@ import pytest
 from tests.daemon.jobs.made import make_run
 from tests.daemon.jobs.stage import SOUND, Stage, on_stage, stream
 from tests.daemon.workers.in_memory import turns
+from voiced.jobs.pace import LEARNT_SEGMENTS, Key
+from voiced.jobs.run import Batch
 from voiced_ipc.errors import DeviceOutOfMemory, EngineCrashed, EngineLoadFailed, InternalError, VoicedError
 from voiced_ipc.messages import Lane, Output
 
@@ -35,6 +37,69 @@ def test_a_worker_is_given_no_more_than_its_slots() -> None:
         assert len(stage.asked()) == 3
 
     on_stage(play, slots=2)
+
+
+def is_queueing(stage: Stage, pace_s: float) -> None:
+    """The worker keeps a queue, and so many seconds of work for a character were learnt."""
+    worker = next(iter(stage.pool.workers()))
+    worker.queue_length = 1
+    stage.pace.learn(Key("tone", "cpu", "en"), LEARNT_SEGMENTS, 1000, 1000 * pace_s)
+
+
+def test_a_quick_segment_waits_at_its_worker_and_a_slow_one_does_not() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        is_queueing(stage, 0.001)
+        run, sink = stream(4, number=1)
+        stage.scheduler.add(run)
+        await turns()
+        assert [asked["segments"][0]["index"] for asked in stage.asked()] == [0, 1]
+        stage.pace.learn(Key("tone", "cpu", "en"), LEARNT_SEGMENTS, 1000, 10000.0)
+        await stage.answer()
+        assert len(stage.asked()) == 2
+        await stage.answer()
+        assert len(stage.asked()) == 3
+        for _ in range(2):
+            await stage.answer()
+        assert bytes(sink.pcm) == (SOUND + bytes(40)) * 4
+
+    on_stage(play)
+
+
+def test_a_segment_lost_before_its_turn_costs_no_attempt() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        is_queueing(stage, 0.001)
+        run, _ = stream(2)
+        stage.scheduler.add(run)
+        await turns()
+        await stage.lose()
+        assert run.attempts == {Batch(0, 1): 1}
+        for _ in range(2):
+            await stage.answer()
+        assert stage.owner.done == [run.job.job_id]
+
+    on_stage(play)
+
+
+def test_a_queued_segment_has_its_whole_deadline_from_its_turn_on() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        is_queueing(stage, 0.0001)
+        run, _ = stream(2)
+        stage.scheduler.add(run)
+        await turns()
+        await asyncio.sleep(0.3)
+        await stage.answer()
+        await asyncio.sleep(0.3)  # 0.6 s since it was sent
+        await stage.answer()
+        assert stage.owner.done == [run.job.job_id]
+        assert stage.pool.killed == []
+
+    on_stage(play, deadline_s=0.5)
 
 
 def test_the_higher_lane_goes_first_then_the_earlier_job() -> None:

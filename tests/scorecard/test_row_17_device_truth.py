@@ -256,8 +256,8 @@ async def _all(worker: WorkerProcess) -> None:
 async def _at_work_for_a_while(machine: Machine) -> WorkerProcess:
     """A worker that is in use: an idle one is not moved."""
     worker = await machine.worker()
-    worker.slots = 2
-    worker.reserve()
+    worker.tasks.slots = 2
+    worker.tasks.add(lambda: None)
     worker.spawned_at -= 3600.0
     return worker
 

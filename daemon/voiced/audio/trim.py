@@ -9,6 +9,8 @@ from array import array
 SILENCE = 32
 """Greatest absolute value that counts as silence: -60 dB of full scale."""
 FADE_S = 0.005
+_WIDTH = 2
+"""Bytes of a sample."""
 
 
 class EdgeTrimmer:
@@ -22,7 +24,7 @@ class EdgeTrimmer:
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._fade = max(1, round(sample_rate_hz * FADE_S))
-        self._held = array("h")
+        self._held = b""
         self._loud = 0
         """In what is held: one past the last sample that is no silence."""
         self._out = 0
@@ -39,46 +41,48 @@ class EdgeTrimmer:
         Args:
             pcm: Whole samples, s16le.
         """
-        new = array("h", pcm)
         if not self._out and not self._held:
-            start = _first_loud(new, pcm)
-            if start == len(new):
+            start = _first_loud(pcm)
+            if start * _WIDTH == len(pcm):
                 return b""
-            self._loud = _after_last_loud(new, pcm) - start
-            del new[:start]
-        elif loud := _after_last_loud(new, pcm):
-            self._loud = len(self._held) + loud
-        self._held += new
-        return self._give(self._loud - self._fade)
+            pcm = pcm[start * _WIDTH :]
+        if loud := _after_last_loud(pcm):
+            self._loud = len(self._held) // _WIDTH + loud
+        return self._give(pcm, self._loud - self._fade)
 
     def finish(self) -> bytes:
         """Return the last samples, faded out; the silence after them is dropped."""
-        del self._held[self._loud :]
-        count = min(self._fade, len(self._held))
         # The fade-in comes first, as it would have in earlier pieces.
-        self._fade_in(self._held)
-        start = len(self._held) - count
+        last = array("h", self._faded_in(self._held[: self._loud * _WIDTH]))
+        count = min(self._fade, len(last))
+        start = len(last) - count
         for i in range(count):
-            self._held[start + i] = self._held[start + i] * (count - i) // (count + 1)
-        last = self._held.tobytes()
-        self._out += len(self._held)
-        self._held = array("h")
-        self._loud = 0
-        return last
+            last[start + i] = last[start + i] * (count - i) // (count + 1)
+        self._out += len(last)
+        self._held, self._loud = b"", 0
+        return last.tobytes()
 
-    def _give(self, count: int) -> bytes:
-        if count <= 0:
-            return b""
-        given = self._held[:count]
-        del self._held[:count]
-        self._loud -= count
-        self._fade_in(given)
-        self._out += count
-        return given.tobytes()
+    def _give(self, pcm: bytes, count: int) -> bytes:
+        """Give out `count` samples of what is held and of `pcm` after it; hold the rest. Audio is copied once."""
+        size = max(0, count) * _WIDTH
+        if size <= len(self._held):
+            given, self._held = self._held[:size], self._held[size:] + pcm
+        else:
+            split = size - len(self._held)
+            given, self._held = self._held + pcm[:split], pcm[split:]
+        given = self._faded_in(given)
+        self._loud -= max(0, count)
+        self._out += max(0, count)
+        return given
 
-    def _fade_in(self, given: "array[int]") -> None:
-        for i in range(min(self._fade - self._out, len(given))):
-            given[i] = given[i] * (self._out + i + 1) // (self._fade + 1)
+    def _faded_in(self, given: bytes) -> bytes:
+        left = self._fade - self._out
+        if left <= 0 or not given:
+            return given
+        first = array("h", given[: left * _WIDTH])
+        for i in range(len(first)):
+            first[i] = first[i] * (self._out + i + 1) // (self._fade + 1)
+        return first.tobytes() + given[left * _WIDTH :]
 
 
 def trimmed(pcm: bytes, sample_rate_hz: int) -> bytes:
@@ -87,15 +91,17 @@ def trimmed(pcm: bytes, sample_rate_hz: int) -> bytes:
     return trimmer.feed(pcm) + trimmer.finish()
 
 
-def _first_loud(samples: "array[int]", pcm: bytes) -> int:
+def _first_loud(pcm: bytes) -> int:
     """The place of the first sample that is no silence; the length where there is none."""
-    begin = (len(pcm) - len(pcm.lstrip(b"\0"))) // 2  # most silence is zeros, which this passes at once
+    samples = memoryview(pcm).cast("h")
+    begin = (len(pcm) - len(pcm.lstrip(b"\0"))) // _WIDTH  # most silence is zeros, which this passes at once
     return next(
         (i for i in range(begin, len(samples)) if not -SILENCE <= samples[i] <= SILENCE), len(samples)
     )
 
 
-def _after_last_loud(samples: "array[int]", pcm: bytes) -> int:
+def _after_last_loud(pcm: bytes) -> int:
     """One past the last sample that is no silence; 0 where there is none."""
-    end = (len(pcm.rstrip(b"\0")) + 1) // 2
+    samples = memoryview(pcm).cast("h")
+    end = (len(pcm.rstrip(b"\0")) + 1) // _WIDTH
     return next((i + 1 for i in range(end - 1, -1, -1) if not -SILENCE <= samples[i] <= SILENCE), 0)

@@ -63,7 +63,7 @@ class Mailbox:
         self._cancels: dict[int, threading.Event] = {}
         self._sending = threading.Lock()
 
-    def send(self, fields: Fields, payload: bytes = b"") -> None:
+    def send(self, fields: Fields, payload: bytes | memoryview = b"") -> None:
         """Send one frame whole; the process ends where the daemon is gone."""
         try:
             with self._sending:

@@ -23,24 +23,33 @@ class Outlet:
     """
 
     def __init__(
-        self, fields: Fields, sample_rate_hz: int, is_stream: bool, send: Callable[[Fields, bytes], None]
+        self,
+        fields: Fields,
+        sample_rate_hz: int,
+        is_stream: bool,
+        send: Callable[[Fields, bytes | memoryview], None],
     ) -> None:
         self._fields = fields
         self._trimmer = EdgeTrimmer(sample_rate_hz)
         self._send = send
-        self._raw = bytearray()
-        self._waiting = bytearray()
+        self._raw: list[bytes] = []
+        """As the engine gave it."""
+        self._waiting: list[bytes] = []
+        """Trimmed; joined once, when it is sent."""
+        self._size = 0
+        """Bytes of both."""
         self._wanted = int(sample_rate_hz * FIRST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
         self._usual = int(sample_rate_hz * LAST_CHUNK_S) * 2 if is_stream else FILE_CHUNK_BYTES
         self._greatest = STREAM_CHUNK_BYTES if is_stream else FILE_CHUNK_BYTES
 
     def hear(self, pcm: bytes) -> None:
         """Take some audio, PCM s16le; send what is certain and enough for a frame."""
-        self._raw += pcm
-        if len(self._raw) + len(self._waiting) < self._wanted:
+        self._raw.append(pcm)
+        self._size += len(pcm)
+        if self._size < self._wanted:
             return
         self._trim()
-        if len(self._waiting) >= self._wanted:
+        if self._size >= self._wanted:
             self._flush()
             self._wanted = min(self._wanted * 2, self._usual)
 
@@ -52,18 +61,20 @@ class Outlet:
             missed: (start, end) of those that were not spoken.
         """
         self._trim()
-        self._waiting += self._trimmer.finish()
+        self._waiting.append(self._trimmer.finish())
         self._flush()
         told = {"samples": self._trimmer.samples, "words": words, "missed": missed}
         self._send({"type": "spoken", **self._fields, **told}, b"")
 
     def _trim(self) -> None:
         """Trimming costs by the call: what could not be sent yet anyway is gathered for one."""
-        self._waiting += self._trimmer.feed(bytes(self._raw))
+        self._waiting.append(self._trimmer.feed(b"".join(self._raw)))
         self._raw.clear()
+        self._size = sum(map(len, self._waiting))
 
     def _flush(self) -> None:
-        for start in range(0, len(self._waiting), self._greatest):
-            part = bytes(self._waiting[start : start + self._greatest])
-            self._send({"type": "audio", **self._fields}, part)
+        waiting = memoryview(b"".join(self._waiting))
+        for start in range(0, len(waiting), self._greatest):
+            self._send({"type": "audio", **self._fields}, waiting[start : start + self._greatest])
         self._waiting.clear()
+        self._size = 0

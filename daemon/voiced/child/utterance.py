@@ -88,7 +88,7 @@ class _Sender:
         self._write = write
         self._yields = is_stream
 
-    def send(self, fields: Fields, payload: bytes) -> None:
+    def send(self, fields: Fields, payload: bytes | memoryview) -> None:
         """Write one frame."""
         self._write(pack(fields, payload))
         if self._yields:

@@ -79,7 +79,9 @@ def to_pcm16(samples: "FloatArray") -> bytes:
     """
     if not np.isfinite(samples).all():
         raise SynthesisFailed("the engine made samples that are no numbers; the segment can be tried again")
-    return np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    scaled = np.clip(samples, -1.0, 1.0)
+    scaled *= 32767
+    return np.rint(scaled, out=scaled).astype("<i2").tobytes()
 
 
 class Worker:
@@ -145,6 +147,7 @@ class Worker:
                 "type": "ready",
                 "sample_rate_hz": can.sample_rate_hz,
                 "slots": 1,
+                "queue": 1,
                 "languages": list(dict.fromkeys([*own, *can.languages])),
                 "voices": voices,
                 "identities": list(can.identities),

@@ -77,14 +77,15 @@ class _Session:
 
     def begin(self, request: SegmentRequest, cancelled: threading.Event) -> None:
         """Begin a segment; nothing of the one before is left."""
-        self._generator = np.random.default_rng(request.seed)
+        # A generator costs a few words as much as their phonemes: only voices that draw get one.
+        self._generator = np.random.default_rng(request.seed) if self._draws else None
         self._numbers_per_id = round(_NUMBERS_PER_ID / min(1.0, request.speed))
         self._cancelled = cancelled
 
     def run(self, names: Sequence[str] | None, inputs: dict[str, Any]) -> Any:
         """Run the graph; a cancel ends it with one of `_FAILURES`."""
         ids = inputs["input"].shape[1]
-        if self._draws:
+        if self._generator is not None:
             count = ids * self._numbers_per_id
             inputs[NOISE_INPUT] = self._generator.standard_normal(count, dtype=np.float32)
         options = onnxruntime.RunOptions()
@@ -285,6 +286,8 @@ def _session(graph: SeededModel, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Threads that wait sleep, as everywhere: spinning ones take the core that the daemon needs to send what was made.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         graph.model, sess_options=options, providers=["CPUExecutionProvider"]
     )

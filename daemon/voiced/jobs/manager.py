@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from voiced.drop.claim import Claim
+from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
 from voiced.jobs.durable import DurableJobs
 from voiced.jobs.finish import Finisher
@@ -22,7 +23,7 @@ from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
 from voiced.models.spec import ModelSpec
-from voiced.scheduler import PromptSource, Scheduler, SchedulerLimits
+from voiced.scheduler import Scheduler, SchedulerLimits
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
 from voiced_ipc.errors import (

@@ -10,6 +10,8 @@ from typing import NamedTuple
 LEARNT_SEGMENTS = 20
 _WINDOW_SEGMENTS = 400
 DEADLINE_FACTOR = 5.0
+QUICK_S = 0.1
+"""A segment that takes no longer may wait at its worker: whoever comes meanwhile hardly notices."""
 
 
 class Key(NamedTuple):
@@ -60,6 +62,11 @@ class Pace:
         """
         learnt = self.seconds_per_char(key)
         return max(least_s, chars * (slowest_s_per_char if learnt is None else DEADLINE_FACTOR * learnt))
+
+    def is_quick(self, key: Key, chars: int) -> bool:
+        """Return whether a segment is known to take so little time that the way to its worker counts."""
+        learnt = self.seconds_per_char(key)
+        return learnt is not None and chars * learnt <= QUICK_S
 
     def dump(self) -> str:
         """Return everything learnt, for the settings."""

@@ -95,7 +95,7 @@ class Run:
     # -- what to speak --------------------------------------------------------------------------------
 
     def next_batch(self, slots: int) -> Batch | None:
-        """Return what is to be spoken next, None = nothing now.
+        """Return what is to be spoken next, None = nothing now; the same until `begin`.
 
         Args:
             slots: Segments that are spoken side by side: bounds how far ahead of the first gap it may go.
@@ -103,16 +103,14 @@ class Run:
         if self.is_over or self.is_paused or self.sink is None:
             return None
         if self._redo:
-            return self._redo.pop(0)
+            return self._redo[0]
         if self._next >= len(self.plan.segments) or self.sink.is_behind:
             return None
         if self._next - self.assembly.head >= (slots + _AHEAD_BATCHES) * self.batch_size:
             return None
         # Batches begin at multiples of their size, whatever was spoken before.
         end = min((self._next // self.batch_size + 1) * self.batch_size, len(self.plan.segments))
-        batch = Batch(self._next, end)
-        self._next = end
-        return batch
+        return Batch(self._next, end)
 
     def begin(self, batch: Batch, *, holds_back: bool = False) -> None:
         """A worker begins with a batch.
@@ -122,6 +120,10 @@ class Run:
             holds_back: Its engine does not repeat itself: a segment is heard when it is whole.
         """
         self.has_begun = True
+        if batch in self._redo:
+            self._redo.remove(batch)
+        else:
+            self._next = batch.end
         self.assembly.holds_back = holds_back
         self.flying.add(batch)
         for index in range(batch.first, batch.end):

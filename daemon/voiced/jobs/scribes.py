@@ -5,8 +5,9 @@ import contextlib
 from collections import deque
 
 from voiced.workers.link import Fields
-from voiced.workers.process import Frame, WorkerLost
+from voiced.workers.process import WorkerLost
 from voiced.workers.scribery import Scribery
+from voiced.workers.tasks import Frame
 from voiced_ipc.errors import DocumentRefused, InternalError, ReferenceRefused
 
 PREPARE_S = 120.0

@@ -6,6 +6,7 @@ Both are bounded: `is_behind` holds the scheduler back, so a slow reader or a sl
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -73,7 +74,9 @@ class StreamSink:
         self._on_lost = on_lost
         self._on_read = on_read
         self._on_over = on_over
-        self._pending = bytearray()
+        self._pending: deque[memoryview] = deque()
+        """Audio that has no credit yet, in pieces that were never copied."""
+        self._pending_bytes = 0
         self._sequence = 0
         self._sent_bytes = 0
         self._stalled_since: float | None = None
@@ -92,7 +95,7 @@ class StreamSink:
     @property
     def is_behind(self) -> bool:
         """Whether the reader is more than 30 s behind."""
-        return len(self._pending) > self._ahead_bytes
+        return self._pending_bytes > self._ahead_bytes
 
     @property
     def samples(self) -> int:
@@ -107,7 +110,9 @@ class StreamSink:
 
     def write(self, pcm: bytes) -> None:
         """Take audio, and send what credit allows."""
-        self._pending += pcm
+        if pcm:
+            self._pending.append(memoryview(pcm))
+            self._pending_bytes += len(pcm)
         self._pump()
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
@@ -132,14 +137,18 @@ class StreamSink:
 
     def _pump(self) -> None:
         while self._pending and self._credit > 0 and not self._is_over:
-            size = min(len(self._pending), self._credit, m.MAX_CHUNK_BYTES) & ~1
+            first = self._pending[0]
+            size = min(len(first), self._credit, m.MAX_CHUNK_BYTES) & ~1
             if size == 0:
                 break
-            chunk = bytes(self._pending[:size])
             reply = m.AudioChunk(request_id=self._id, job_id=self._id, sequence=self._sequence)
-            if not self._send(reply, chunk):
+            if not self._send(reply, first[:size]):
                 return
-            del self._pending[:size]
+            if size == len(first):
+                self._pending.popleft()
+            else:
+                self._pending[0] = first[size:]
+            self._pending_bytes -= size
             self._sequence += 1
             self._credit -= size
             self._sent_bytes += size
@@ -150,7 +159,7 @@ class StreamSink:
             if self._send(done):
                 self._close()
 
-    def _send(self, reply: m.Reply, payload: bytes | None = None) -> bool:
+    def _send(self, reply: m.Reply, payload: memoryview | None = None) -> bool:
         sent = self._peer.send(reply, payload)
         if sent is Sent.GONE:
             self._lose(VoicedError("the reader of the stream is gone"))
@@ -194,6 +203,7 @@ class StreamSink:
     def _close(self) -> None:
         self._is_over = True
         self._pending.clear()
+        self._pending_bytes = 0
         for timer in (self._timer, self._again):
             if timer is not None:
                 timer.cancel()

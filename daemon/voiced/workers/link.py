@@ -19,8 +19,9 @@ What travels, by the key `type`. To a child that speaks:
 From it:
 
 - `loading`: fraction, what; any number of times before `ready`
-- `ready`: sample_rate_hz, slots, languages, variants, voices = [{voice, name, language, languages, gender}],
-  can_cancel, is_repeatable, max_batch, identities, identity, max_segment_chars, reference_s, can_blend; once
+- `ready`: sample_rate_hz, slots, queue (tasks that it keeps beside those), languages, variants, can_cancel,
+  voices = [{voice, name, language, languages, gender}], is_repeatable, max_batch, identities, identity,
+  max_segment_chars, reference_s, can_blend; once
 - `refused`: code, message; the model cannot be loaded, the child goes
 - `prompt`: task, key, source (`memory`, `file`, `made`), bytes, took_ms, reason; where the voice of a task came from
 - `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
@@ -52,15 +53,19 @@ class LinkError(Exception):
 
 def pack(fields: Fields, payload: bytes | memoryview = b"") -> bytes:
     """Return the bytes of one frame; file names that are no UTF-8 travel as they are."""
+    return b"".join((_head(fields, payload), payload))
+
+
+def _head(fields: Fields, payload: bytes | memoryview) -> bytes:
     header: bytes = msgpack.packb(fields, unicode_errors="surrogateescape")
-    return b"".join((len(header).to_bytes(4, "little"), len(payload).to_bytes(4, "little"), header, payload))
+    return b"".join((len(header).to_bytes(4, "little"), len(payload).to_bytes(4, "little"), header))
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames."""
+    """Cuts a stream of bytes into frames; what comes whole is copied once, what is cut waits for its rest."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._cut = bytearray()
 
     def feed(self, data: bytes | memoryview) -> list[tuple[Fields, bytes]]:
         """Return the frames that `data` completes.
@@ -68,45 +73,50 @@ class FrameReader:
         Raises:
             LinkError: If a length is beyond its bound or a header is not a map; the link is then useless.
         """
-        self._buffer += data
+        if self._cut:
+            self._cut += data
+            if _frame_end(self._cut, 0) is None:
+                return []
+            whole, self._cut = bytes(self._cut), bytearray()
+        else:
+            whole = bytes(data)  # as it is where it is bytes already
         frames = []
         start = 0
-        while (end := self._frame_end(start)) is not None:
-            frames.append(self._frame(start, end))
+        while (end := _frame_end(whole, start)) is not None:
+            frames.append(_frame(whole, start, end))
             start = end
-        if start:
-            del self._buffer[:start]
+        self._cut += memoryview(whole)[start:]
         return frames
 
-    def _frame_end(self, start: int) -> int | None:
-        if len(self._buffer) - start < _PREFIX_BYTES:
-            return None
-        header, payload = self._lengths(start)
-        if header > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
-            raise LinkError(f"a frame of {header} + {payload} bytes")
-        end = start + _PREFIX_BYTES + header + payload
-        return end if end <= len(self._buffer) else None
 
-    def _lengths(self, start: int) -> tuple[int, int]:
-        return (
-            int.from_bytes(self._buffer[start : start + 4], "little"),
-            int.from_bytes(self._buffer[start + 4 : start + 8], "little"),
-        )
+def _frame_end(data: bytes | bytearray, start: int) -> int | None:
+    if len(data) - start < _PREFIX_BYTES:
+        return None
+    header, payload = _lengths(data, start)
+    if header > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
+        raise LinkError(f"a frame of {header} + {payload} bytes")
+    end = start + _PREFIX_BYTES + header + payload
+    return end if end <= len(data) else None
 
-    def _frame(self, start: int, end: int) -> tuple[Fields, bytes]:
-        header, _ = self._lengths(start)
-        body = start + _PREFIX_BYTES
-        view = memoryview(self._buffer)
-        try:
-            fields = msgpack.unpackb(view[body : body + header], unicode_errors="surrogateescape")
-            payload = bytes(view[body + header : end])
-        except ValueError as error:
-            raise LinkError(f"a header that is no msgpack: {error}") from error
-        finally:
-            view.release()
-        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-            raise LinkError("a header without a type")
-        return fields, payload
+
+def _lengths(data: bytes | bytearray, start: int) -> tuple[int, int]:
+    return (
+        int.from_bytes(data[start : start + 4], "little"),
+        int.from_bytes(data[start + 4 : start + 8], "little"),
+    )
+
+
+def _frame(data: bytes, start: int, end: int) -> tuple[Fields, bytes]:
+    header, _ = _lengths(data, start)
+    body = start + _PREFIX_BYTES
+    view = memoryview(data)
+    try:
+        fields = msgpack.unpackb(view[body : body + header], unicode_errors="surrogateescape")
+    except ValueError as error:
+        raise LinkError(f"a header that is no msgpack: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+        raise LinkError("a header without a type")
+    return fields, bytes(view[body + header : end])
 
 
 class ChildLink:
@@ -128,7 +138,11 @@ class ChildLink:
         Raises:
             OSError: If the daemon is gone.
         """
-        self._socket.sendall(pack(fields, payload))
+        head = _head(fields, payload)
+        sent = self._socket.sendmsg((head, payload))  # audio is not copied once more to stand behind its head
+        if sent < len(head):
+            self._socket.sendall(head[sent:])
+        self._socket.sendall(memoryview(payload)[max(0, sent - len(head)) :])
 
     def receive(self) -> tuple[Fields, bytes] | None:
         """Return the next frame; waits for it. None = the daemon is gone."""

@@ -149,6 +149,17 @@ class Pool:
             self.load(model, device)
         return None
 
+    def worker_with_queue(self, model: str, device: str = "") -> WorkerProcess | None:
+        """Return a worker that is busy and would begin with another task the moment it is not, or None.
+
+        Args:
+            model: Its id.
+            device: As `free_worker`.
+        """
+        engine = self.engine(model)
+        able = (worker for worker in engine.workers if worker.has_queue_room)
+        return next((worker for worker in able if engine.is_served_by(worker, device)), None)
+
     def load(self, model: str, device: str = "") -> None:
         """Start a worker for a model unless one lives.
 

@@ -18,13 +18,12 @@ from typing import Any, NamedTuple
 from voiced.workers.growth import Growth
 from voiced.workers.link import Fields, FrameReader, LinkError, pack
 from voiced.workers.spawn import RunAs
+from voiced.workers.tasks import ENDS_TASK, Frame, Task, Tasks
 from voiced_ipc.errors import DeviceOutOfMemory, EngineCrashed, EngineLoadFailed, VoicedError, error_for
 
 logger = logging.getLogger(__name__)
 
-Frame = tuple[Fields, bytes]
 _LAST_WORDS_S = 0.2
-_ENDS_TASK = frozenset(("done", "failed", "cancelled", "prepared", "finished"))
 
 
 class WorkerState(Enum):
@@ -40,7 +39,7 @@ class WorkerLost(EngineCrashed):
 
 
 class WorkerDismissed(WorkerLost):
-    """The child was told to go while a task ran: no fault of the task's."""
+    """The child was told to go while a task ran, or ended before its turn: no fault of the task's."""
 
 
 class Step(NamedTuple):
@@ -78,7 +77,8 @@ class WorkerProcess(asyncio.Protocol):
         """The child's `ready` frame."""
         self.refusal: VoicedError | None = None
         """Why its model cannot be loaded."""
-        self.slots = 1
+        self.queue_length = 0
+        """How many tasks it keeps beside those it works on."""
         self.rss_bytes = 0
         self.device_bytes = 0
         """Memory that it holds on a GPU."""
@@ -95,12 +95,8 @@ class WorkerProcess(asyncio.Protocol):
         """Whether it was asked to go: its end is then no fault."""
         self.end_reason = ""
         self._on_change = on_change
-        self._tasks: dict[int, asyncio.Queue[Frame | None]] = {}
-        self._cancelled: dict[int, float] = {}
-        """Tasks that were told to stop and have not said that they did, since when."""
-        self._reserved: set[int] = set()
-        """Tasks that have their slot and were not sent yet."""
-        self._next_task = 0
+        self.tasks = Tasks()
+        """What it was given."""
         self._frames = FrameReader()
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
@@ -160,24 +156,35 @@ class WorkerProcess(asyncio.Protocol):
         return self._process.pid if self._process else 0
 
     @property
+    def slots(self) -> int:
+        """How many tasks it works on side by side."""
+        return self.tasks.slots
+
+    @property
     def running(self) -> int:
-        """Tasks that it works on."""
-        return len(self._tasks)
+        """Tasks that it has."""
+        return len(self.tasks)
+
+    @property
+    def _is_open(self) -> bool:
+        is_leaving = self.is_dismissed or self.is_held or self.is_retiring
+        return self.state is WorkerState.READY and not is_leaving
 
     @property
     def is_free(self) -> bool:
         """Whether it would begin another task at once."""
-        is_open = self.state is WorkerState.READY and not (
-            self.is_dismissed or self.is_held or self.is_retiring
-        )
-        return is_open and self.running < self.slots
+        return self._is_open and self.running < self.slots
+
+    @property
+    def has_queue_room(self) -> bool:
+        """Whether it would begin another task at once when one of its own ends; none that is to be replaced then."""
+        is_full = self.running >= self.slots + self.queue_length
+        return self._is_open and not is_full and not self.growth.is_too_great
 
     @property
     def stuck_s(self) -> float:
         """For how many seconds a task has gone on that was cancelled; 0 = there is none."""
-        if self.state is not WorkerState.READY or not self._cancelled:
-            return 0.0
-        return time.monotonic() - min(self._cancelled.values())
+        return self.tasks.stuck_s(time.monotonic()) if self.state is WorkerState.READY else 0.0
 
     @property
     def sample_rate_hz(self) -> int:
@@ -235,63 +242,63 @@ class WorkerProcess(asyncio.Protocol):
 
     # -- work -----------------------------------------------------------------------------------------
 
-    def reserve(self) -> int:
-        """Take a slot for a task and return its number, for `run` or `release`."""
-        task = self._next_task
-        self._next_task += 1
-        self._tasks[task] = asyncio.Queue()
-        self._reserved.add(task)
-        return task
-
-    def release(self, task: int) -> None:
-        """Give back a slot that `run` never came to use; does nothing where it did."""
-        if task in self._reserved:
-            self._reserved.discard(task)
-            self._tasks.pop(task, None)
-
-    async def run(
-        self, fields: Fields, payload: bytes = b"", *, reserved: int | None = None
-    ) -> AsyncGenerator[Frame, None]:
-        """Give it a task and return its frames up to the one that ends it.
-
-        Leaving early cancels the task; the slot stays taken until the child says so.
+    def give(
+        self, fields: Fields, payload: bytes = b"", *, on_turn: Callable[[], None] = lambda: None
+    ) -> Task:
+        """Send it a task; its slot is taken at once.
 
         Args:
             fields: Of the task's frame.
             payload: Of the task's frame.
-            reserved: The slot that `reserve` gave; None = take one now.
+            on_turn: Called when the child begins with it, which may be now.
 
         Raises:
-            WorkerDismissed: If it was told to go first.
-            WorkerLost: If the child ends first, or is gone already.
+            WorkerDismissed: If it was told to go.
+            WorkerLost: If it is gone.
+        """
+        if self.state is WorkerState.GONE:
+            raise self._lost()
+        task = self.tasks.add(on_turn)
+        self._send({**fields, "task": task.number}, payload)
+        return task
+
+    async def frames(self, task: Task) -> AsyncGenerator[Frame, None]:
+        """Return the frames of a task up to the one that ends it.
+
+        Leaving early cancels the task; the slot stays taken until the child says so.
+
+        Raises:
+            WorkerDismissed: If it was told to go first, or ended before the task's turn.
+            WorkerLost: If the child ends first.
             VoicedError: What its `failed` frame says.
         """
-        task = self.reserve() if reserved is None else reserved
-        queue = self._tasks.get(task)
-        if queue is None or self.state is WorkerState.GONE:
-            self.release(task)
-            raise self._lost()
-        self._reserved.discard(task)
-        self._send({**fields, "task": task}, payload)
         is_over = False
         try:
             while not is_over:
-                frame = await queue.get()
+                frame = await task.frames.get()
                 if frame is None:
-                    is_over = True
-                    raise self._lost()
-                is_over = frame[0]["type"] in _ENDS_TASK
+                    raise self._lost(has_begun=task.begun_at is not None)
+                is_over = frame[0]["type"] in ENDS_TASK
                 if frame[0]["type"] == "failed":
                     raise error_for(str(frame[0]["code"]), str(frame[0]["message"]))
                 yield frame
         finally:
-            # A task whose last frame has come, though nobody has read it, has nothing left to cancel.
-            if not is_over and task in self._tasks:
-                self._cancelled[task] = time.monotonic()
-                self._send({"type": "cancel", "task": task})
+            self.cancel(task)
 
-    def _lost(self) -> WorkerLost:
-        kind = WorkerDismissed if self.is_dismissed else WorkerLost
+    async def run(self, fields: Fields, payload: bytes = b"") -> AsyncGenerator[Frame, None]:
+        """Give it a task and return its frames; see `give` and `frames`."""
+        async with contextlib.aclosing(self.frames(self.give(fields, payload))) as frames:
+            async for frame in frames:
+                yield frame
+
+    def cancel(self, task: Task) -> None:
+        """Tell it to stop a task; one that has ended, though nobody has read it yet, has nothing left to stop."""
+        if task in self.tasks and task.cancelled_at is None:
+            task.cancelled_at = time.monotonic()
+            self._send({"type": "cancel", "task": task.number})
+
+    def _lost(self, *, has_begun: bool = True) -> WorkerLost:
+        kind = WorkerLost if has_begun and not self.is_dismissed else WorkerDismissed
         return kind(f"{self.name} ended: {self.end_reason}")
 
     def ping(self) -> None:
@@ -337,17 +344,13 @@ class WorkerProcess(asyncio.Protocol):
         fields: dict[str, Any] = frame[0]
         kind = fields["type"]
         if "task" in fields:
-            queue = self._tasks.get(fields["task"])
-            if queue is not None:
-                queue.put_nowait(frame)
-            if kind in _ENDS_TASK:
-                self._tasks.pop(fields["task"], None)
-                self._cancelled.pop(fields["task"], None)
+            if self.tasks.take(fields["task"], frame):
                 self.idle_since = time.monotonic()
                 self._on_change(self)
         elif kind == "ready":
             self.ready = fields
-            self.slots = int(fields.get("slots", 1))
+            self.tasks.slots = int(fields.get("slots", 1))
+            self.queue_length = int(fields.get("queue", 0))
             self.state = WorkerState.READY
             self.load_s = time.monotonic() - self.spawned_at
             self.idle_since = time.monotonic()
@@ -386,9 +389,7 @@ class WorkerProcess(asyncio.Protocol):
         if self.state is WorkerState.GONE:
             return
         self.state = WorkerState.GONE
-        for queue in self._tasks.values():
-            queue.put_nowait(None)
-        self._tasks.clear()
+        self.tasks.lose()
         self._on_change(self)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.daemon.jobs.made import make_plan, make_run
-from voiced.jobs.run import Batch, Spoken, batch_size_of
+from voiced.jobs.run import Batch, Run, Spoken, batch_size_of
 from voiced.models.catalogue import ESPEAK, TONE
 from voiced.segments import Break
 from voiced.workers.spawn import RunAs
@@ -12,9 +12,17 @@ from voiced_ipc.messages import JobState
 RATE = 1000
 
 
+def take(run: Run, slots: int) -> Batch | None:
+    """The next batch, begun."""
+    batch = run.next_batch(slots)
+    if batch is not None:
+        run.begin(batch)
+    return batch
+
+
 def test_batches_are_aligned_and_cover_the_plan() -> None:
     run, _ = make_run(140, "espeak")
-    assert [run.next_batch(4) for _ in range(6)] == [
+    assert [take(run, 4) for _ in range(6)] == [
         Batch(0, 32),
         Batch(32, 64),
         Batch(64, 96),
@@ -26,7 +34,7 @@ def test_batches_are_aligned_and_cover_the_plan() -> None:
 
 def test_batches_are_aligned_after_an_odd_restart() -> None:
     run, _ = make_run(140, "espeak", done=35)
-    assert [run.next_batch(8) for _ in range(4)] == [
+    assert [take(run, 8) for _ in range(4)] == [
         Batch(35, 64),
         Batch(64, 96),
         Batch(96, 128),
@@ -54,13 +62,16 @@ def test_it_runs_ahead_of_the_first_gap_only_so_far() -> None:
 
 def test_a_failed_batch_comes_again_first_and_in_order() -> None:
     run, _ = make_run(10, "tone")
-    batches = [run.next_batch(4) for _ in range(4)]
-    for batch in batches:
-        assert batch is not None
-        run.begin(batch)
+    assert None not in [take(run, 4) for _ in range(4)]
     run.land(Batch(2, 3), is_redone=True)
     run.land(Batch(0, 1), is_redone=True)
-    assert [run.next_batch(4) for _ in range(3)] == [Batch(0, 1), Batch(2, 3), Batch(4, 5)]
+    assert [take(run, 4) for _ in range(3)] == [Batch(0, 1), Batch(2, 3), Batch(4, 5)]
+
+
+def test_a_batch_that_nobody_begins_stays_the_next() -> None:
+    run, _ = make_run(4, "tone")
+    assert run.next_batch(1) == run.next_batch(1) == Batch(0, 1)
+    assert [take(run, 1) for _ in range(2)] == [Batch(0, 1), Batch(1, 2)]
 
 
 def test_nothing_comes_while_it_is_held() -> None:

@@ -203,16 +203,16 @@ def test_scribes_two_at_most_one_for_quick_work(tmp_path: Path) -> None:
             return free
 
         await stage.until(look(is_heavy=True))
-        found[0].slots = 1
-        slot = found[0].reserve()
+        found[0].tasks.slots = 1
+        task = found[0].tasks.add(lambda: None)
         assert stage.pool.scribery.free(is_heavy=True) is None
         await stage.until(look(is_heavy=False))
         assert found[1] is not found[0]
-        found[1].slots = 1
-        found[1].reserve()
+        found[1].tasks.slots = 1
+        found[1].tasks.add(lambda: None)
         assert stage.pool.scribery.free(is_heavy=False) is None
         assert len(stage.pool.children()) == 2
-        found[0].release(slot)
+        found[0].tasks.take(task.number, ({"type": "done"}, b""))
         assert stage.pool.scribery.free(is_heavy=False) is found[0]
         assert stage.pool.scribery.free(is_heavy=True) is None
 

@@ -231,12 +231,12 @@ class TestRoom:
             model(stage, "busy", 4)
             waits = model(stage, "waits", 8)
             busy = await ready(stage, "busy")
-            slot = busy.reserve()
+            task = busy.tasks.add(lambda: None)
             machine.rooms["cuda:0"] = Room(5 * GIB, 10 * GIB)
             stage.pool.load("waits")
             await soon(lambda: waits.waits_for)
             assert busy.state.value == "ready"
-            busy.release(slot)
+            busy.tasks.take(task.number, ({"type": "done"}, b""))
             machine.rooms["cuda:0"] = Room(9 * GIB, 10 * GIB)
             await ready(stage, "waits")
             assert not waits.waits_for

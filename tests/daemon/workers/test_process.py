@@ -12,7 +12,8 @@ import pytest
 
 from tests.daemon.workers.in_memory import in_memory_worker, turns
 from tests.daemon.workers.tiny import DEAF, ECHO, tiny_child
-from voiced.workers.process import Frame, WorkerLost, WorkerProcess, WorkerState
+from voiced.workers.process import WorkerLost, WorkerProcess, WorkerState
+from voiced.workers.tasks import Frame
 from voiced_ipc.errors import DeviceOutOfMemory
 
 LIMIT_S = 10.0
@@ -106,19 +107,34 @@ def test_tasks_side_by_side_take_slots() -> None:
     with_child(DEAF, play)
 
 
-def test_a_slot_can_be_kept_and_given_back() -> None:
+def test_a_task_is_sent_and_its_slot_taken_at_once() -> None:
     async def play(worker: Watched) -> None:
         await worker.is_ready()
-        first, second = worker.reserve(), worker.reserve()
+        first, second = worker.give({"type": "speak"}), worker.give({"type": "speak"})
         assert not is_free(worker)
-        worker.release(first)
+        for task in (first, second):
+            async with aclosing(worker.frames(task)) as frames:
+                assert [frame[0]["task"] async for frame in frames] == [task.number] * 2
         assert is_free(worker)
-        async with aclosing(worker.run({"type": "speak"}, reserved=second)) as frames:
-            assert [frame[0]["task"] async for frame in frames] == [second, second]
-        worker.release(second)
         assert worker.running == 0
 
     with_child(ECHO, play)
+
+
+def test_a_task_that_nobody_came_to_hear_can_be_stopped() -> None:
+    async def main() -> None:
+        worker, wire = in_memory_worker()
+        await turns()
+        task = worker.give({"type": "speak"})
+        worker.cancel(task)
+        worker.cancel(task)
+        assert [frame["task"] for frame in wire.of("cancel")] == [task.number]
+        wire.say({"type": "cancelled", "task": task.number})
+        assert is_free(worker)
+        worker.cancel(task)
+        assert len(wire.of("cancel")) == 1
+
+    asyncio.run(main())
 
 
 def test_a_crash_in_a_task_is_told_with_its_cause() -> None:
@@ -154,13 +170,10 @@ def test_last_words_are_heard() -> None:
 def test_a_task_given_to_a_child_that_is_gone_fails_at_once() -> None:
     async def play(worker: Watched) -> None:
         await worker.is_ready()
-        kept = worker.reserve()
         worker.kill("for the test")
         await worker.is_gone()
         with pytest.raises(WorkerLost, match="for the test"):
             await frames_of(worker)
-        with pytest.raises(WorkerLost):
-            await anext(worker.run({"type": "speak"}, reserved=kept))
 
     with_child(ECHO, play)
 

@@ -1,0 +1,84 @@
+"""The tasks of one child: which have their turn, which wait for it, which were told to stop.
+
+Belongs to the loop. A child works on its first `slots` tasks; a child that keeps a queue may be sent one more, so that
+it goes on without waiting for the daemon.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+
+from voiced.workers.link import Fields
+
+Frame = tuple[Fields, bytes]
+ENDS_TASK = frozenset(("done", "failed", "cancelled", "prepared", "finished"))
+
+
+class Task:
+    """One task; its frames wait in a queue for whoever gave it, None after the last of a child that ended."""
+
+    __slots__ = ("begun_at", "cancelled_at", "frames", "number", "on_turn")
+
+    def __init__(self, number: int, on_turn: Callable[[], None]) -> None:
+        self.number = number
+        self.on_turn = on_turn
+        self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self.begun_at: float | None = None
+        self.cancelled_at: float | None = None
+
+
+class Tasks:
+    """All tasks of a child, in the order in which it works on them."""
+
+    def __init__(self) -> None:
+        self.slots = 1
+        """How many it works on side by side."""
+        self._tasks: dict[int, Task] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, task: Task) -> bool:
+        return task.number in self._tasks
+
+    def add(self, on_turn: Callable[[], None]) -> Task:
+        """Return a new task; `on_turn` is called when the child begins with it, which may be now."""
+        task = self._tasks[self._next] = Task(self._next, on_turn)
+        self._next += 1
+        self._begin()
+        return task
+
+    def take(self, number: int, frame: Frame) -> bool:
+        """Hand a frame to its task; return whether it ended it."""
+        task = self._tasks.get(number)
+        if task is not None:
+            task.frames.put_nowait(frame)
+        if frame[0]["type"] not in ENDS_TASK:
+            return False
+        if task is not None:
+            del self._tasks[number]
+            self._begin()
+        return True
+
+    def stuck_s(self, now: float) -> float:
+        """Return for how many seconds a task has gone on that was cancelled; 0 = there is none."""
+        since = (
+            max(task.cancelled_at, task.begun_at)
+            for task in self._tasks.values()
+            if task.cancelled_at is not None and task.begun_at is not None
+        )
+        return max((now - one for one in since), default=0.0)
+
+    def lose(self) -> None:
+        """The child is gone."""
+        for task in self._tasks.values():
+            task.frames.put_nowait(None)
+        self._tasks.clear()
+
+    def _begin(self) -> None:
+        for task in itertools.islice(self._tasks.values(), self.slots):
+            if task.begun_at is None:
+                task.begun_at = time.monotonic()
+                task.on_turn()
