@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.daemon.engines.checkpoints import converted
-from tests.system.installed import ENGINES, build
+from tests.system.installed import build
 
 
 class Checkpoint(NamedTuple):
@@ -27,12 +27,6 @@ class Checkpoint(NamedTuple):
         return sum(
             file.stat().st_size for file in self.folder.rglob("*.safetensors") if "voices" not in str(file)
         )
-
-
-def overlay_of(family: str) -> Path | None:
-    """Return the folder of a family's packages, None where it is not here."""
-    folder = Path(ENGINES or "/nowhere") / family
-    return folder if folder.is_dir() else None
 
 
 def absence(family: str) -> str:

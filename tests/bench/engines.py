@@ -16,8 +16,9 @@ from tests.bench.direct import Direct, direct
 from tests.bench.figures import Peer, Row, absent, compared, interleaved, percentile
 from tests.bench.processes import CommandFailed
 from tests.bench.session import Session
+from tests.overlays import find_overlay
 from tests.support import Home, running_daemon, temporary_home
-from tests.system.installed import ENGINES, build, import_model, link_overlay, without_faults
+from tests.system.installed import build, import_model, link_overlay, without_faults
 from tests.system.recordings import record
 from voiced.jobs.job import segment_seed
 from voiced.models.catalogue import find_spec
@@ -77,7 +78,7 @@ def measure(session: Session) -> Iterator[Row]:
     """Return two rows for each engine; what cannot run here says why."""
     for subject in SUBJECTS:
         family = _family(subject.model)
-        if family and not (Path(ENGINES or "/nowhere") / family).is_dir():
+        if family and find_overlay(family) is None:
             yield absent(subject.model, absence(family))
             continue
         try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.bench.checkpoints import Checkpoint, absence, kokoro, overlay_of, qwen
+from tests.bench.checkpoints import Checkpoint, absence, kokoro, qwen
 from tests.bench.direct import Direct, cores, direct
 from tests.bench.figures import Peer, Row, Spread, absent, absolute, compared, interleaved, timed_ms
 from tests.bench.processes import run
@@ -14,6 +14,7 @@ from tests.bench.session import Session
 from tests.bench.texts import TWO_WORDS
 from tests.bench.torch_worker import first_frame, loaded
 from tests.daemon.child.helpers import Child
+from tests.overlays import find_overlay
 from tests.support import Home, temporary_home
 
 WEIGHTS_LIMIT = 1.2
@@ -46,7 +47,7 @@ class Loading(NamedTuple):
 def measure(session: Session) -> Iterator[Row]:
     """Return the rows of loading, for each model whose packages are here."""
     for family, what in (("qwen3-tts", "Qwen3-TTS 0.6B"), ("kokoro", "Kokoro")):
-        overlay = overlay_of(family)
+        overlay = find_overlay(family)
         if overlay is None:
             yield absent(f"{what}: loading", absence(family))
             continue

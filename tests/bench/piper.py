@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.bench.checkpoints import absence
 from tests.bench.clients import Load, speak_all
@@ -11,8 +10,9 @@ from tests.bench.figures import Peer, Row, absent, absolute, compared, interleav
 from tests.bench.session import Session
 from tests.bench.texts import TWO_SENTENCES, prose
 from tests.daemon.engines.checkpoints import piper
+from tests.overlays import find_overlay
 from tests.support import Home, running_daemon, temporary_home
-from tests.system.installed import ENGINES, import_model, link_overlay
+from tests.system.installed import import_model, link_overlay
 from voiced_ipc import Client
 
 MODEL = f"piper:{piper.VOICE}"
@@ -29,7 +29,7 @@ _EACH_FULL, _EACH_QUICK = 6, 4
 
 def measure(session: Session) -> Iterator[Row]:
     """Return the rows of the toy voice."""
-    if not (Path(ENGINES or "/nowhere") / "piper").is_dir():
+    if find_overlay("piper") is None:
         yield absent("Piper's toy voice", absence("piper"))
         return
     with temporary_home() as home:

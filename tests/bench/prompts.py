@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.checkpoints import Checkpoint, absence, overlay_of, qwen
+from tests.bench.checkpoints import Checkpoint, absence, qwen
 from tests.bench.figures import Peer, Row, absent, absolute, compared, percentile
 from tests.bench.processes import CommandFailed
 from tests.bench.session import Session
 from tests.bench.texts import TWO_WORDS
 from tests.bench.torch_worker import first_frame, loaded
 from tests.daemon.child.helpers import Child
+from tests.overlays import find_overlay
 from tests.support import Home, temporary_home
 from tests.system.recordings import record
 
@@ -37,7 +38,7 @@ class _Taken(NamedTuple):
 
 def measure(session: Session) -> Iterator[Row]:
     """Return the rows of cached voices."""
-    overlay = overlay_of("qwen3-tts")
+    overlay = find_overlay("qwen3-tts")
     if overlay is None:
         yield absent("a cached voice", absence("qwen3-tts"))
         return

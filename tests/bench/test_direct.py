@@ -1,14 +1,12 @@
 """The programs that hold an engine alone speak what they are asked to, and say when they cannot."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.bench.direct import direct
 from tests.bench.processes import CommandFailed
 from tests.daemon.engines.checkpoints import piper
-from tests.support import Home, need
-from tests.system.installed import ENGINES
+from tests.overlays import overlay_of
+from tests.support import Home
 from tests.system.recordings import record
 
 TEXT = "Ten letters in a text."
@@ -37,8 +35,7 @@ def test_an_engine_that_cannot_load_is_named_with_what_it_said(home: Home) -> No
 
 
 def test_pipers_package_alone(home: Home) -> None:
-    overlay = Path(ENGINES or "/nowhere") / "piper"
-    need("engines", overlay.is_dir(), "VOICED_TEST_ENGINES holds no piper")
+    overlay = overlay_of("piper")
     graph = piper.build(home.root / "voice")
     with direct(home, "piper_voice", str(overlay), str(graph)) as voice:
         told = voice.ask(text="Hello world. And more.", times=3)

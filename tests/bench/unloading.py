@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.bench.checkpoints import absence, overlay_of
+from tests.bench.checkpoints import absence
 from tests.bench.figures import Row, absent, absolute
 from tests.bench.session import Session
 from tests.bench.texts import TWO_WORDS
+from tests.overlays import find_overlay
 from tests.support import DaemonProcess, running_daemon, temporary_home
 from tests.system.installed import build, import_model, link_overlay, without_faults
 from voiced.models.catalogue import find_spec
@@ -46,7 +47,7 @@ def measure(session: Session) -> Iterator[Row]:
     for model, builder, arguments in _SUBJECTS:
         spec = find_spec(model)
         assert spec is not None
-        overlay = overlay_of(spec.family) if spec.family else Path("/nowhere")
+        overlay = find_overlay(spec.family) if spec.family else Path("/nowhere")
         if overlay is None:
             yield absent(f"{model}, unloaded", absence(spec.family))
             continue

@@ -9,12 +9,10 @@ from typing import Any
 
 import msgspec
 
-from tests.support import Home, need
+from tests.overlays import overlay_of
+from tests.support import Home
 from tests.system.recordings import voiced
 from voiced.models.overlay import MANIFEST, Manifest, Overlays, here, lock_sha256
-
-ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
-"""Holds a folder with the packages of each engine family."""
 
 
 def link_overlay(home: Home, family: str) -> Path:
@@ -22,8 +20,7 @@ def link_overlay(home: Home, family: str) -> Path:
 
     Skips the test where they are not there.
     """
-    source = Path(ENGINES or "/nowhere") / family
-    need("engines", bool(ENGINES) and source.is_dir(), f"VOICED_TEST_ENGINES holds no {family}")
+    source = overlay_of(family)
     target = home.paths.overlays / family
     target.mkdir(parents=True)
     for entry in source.iterdir():

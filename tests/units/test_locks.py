@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import need
+from tests.overlays import overlay_of
 from voiced.models.overlay import FAMILIES, LOCKS, measure
 from voiced.models.overlay_lock import is_forbidden, normal_name, parse_lock
 
 REPOSITORY = Path(__file__).parents[2]
-OVERLAYS = os.environ.get("VOICED_TEST_ENGINES", "")
-"""A folder with installed overlays, each named as its family."""
 OWN = sorted(family for family, known in FAMILIES.items() if not known.is_main)
 
 # Of what these packages pull in where nobody stops them: web front ends, training, and telemetry.
@@ -108,10 +106,10 @@ def test_the_script_that_makes_them_asks_for_what_these_tests_hold() -> None:
 @pytest.mark.engines
 @pytest.mark.parametrize("family", OWN)
 def test_an_overlay_is_as_its_family_says(family: str) -> None:
-    folder, known = Path(OVERLAYS, family), FAMILIES[family]
+    known = FAMILIES[family]
     # What compiles for minutes is not made everywhere, and what is for one machine only there.
     group = "macos" if known.platform else "llama" if known.compiled else "engines"
-    need(group, bool(OVERLAYS) and folder.is_dir(), f"VOICED_TEST_ENGINES holds no {family}")
+    folder = overlay_of(family, group)
     size = measure(folder)[1]
     assert known.disk_bytes / 3 <= size <= known.disk_bytes
     named = " ".join(known.licences)

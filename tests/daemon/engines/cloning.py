@@ -13,20 +13,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tests.support import need
-
-# Read before the fixture that clears it for each test.
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
 _REPOSITORY = Path(__file__).parents[3]
 RUN_S = 200.0
 RATE_HZ = 24000
-
-
-def overlay_of(family: str) -> Path:
-    """The folder of a family's packages; skips where there is none."""
-    folder = Path(_ENGINES or "/nonexistent") / family
-    need("engines", folder.is_dir(), f"VOICED_TEST_ENGINES names no folder with {family}'s packages")
-    return folder
 
 
 def run_with(overlay: Path, module: str, *arguments: object) -> str:

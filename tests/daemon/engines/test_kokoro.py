@@ -12,7 +12,7 @@ import pytest
 
 from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.checkpoints import converted
-from tests.support import need
+from tests.overlays import overlay_of
 
 # The first test builds 324 MB and converts them.
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -20,9 +20,6 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 TEXT = "Hello."
 LONG = "and on and on it goes, " * 16
 BUILD_S = 100.0
-
-# Read before the fixture that clears it for each test.
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
 
 
 class Checkpoint(NamedTuple):
@@ -34,9 +31,7 @@ class Checkpoint(NamedTuple):
 
 @pytest.fixture(scope="session")
 def overlay() -> Path:
-    folder = Path(_ENGINES or "/nonexistent") / "kokoro"
-    need("engines", folder.is_dir(), "VOICED_TEST_ENGINES names no folder with kokoro's packages")
-    return folder
+    return overlay_of("kokoro")
 
 
 @pytest.fixture(scope="session")

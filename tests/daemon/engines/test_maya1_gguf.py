@@ -4,7 +4,6 @@ llama.cpp is compiled when it is installed, which takes minutes: the tests run w
 folder with the family's packages in `maya1-gguf`.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import pytest
 from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.checkpoints import converted
 from tests.daemon.engines.checkpoints.maya1_gguf import build
-from tests.support import need
+from tests.overlays import overlay_of
 
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
-_OVERLAY = Path(_ENGINES) / "maya1-gguf"
+FAMILY, GROUP = "maya1-gguf", "llama"
+"""It is compiled for minutes, so it is not required where the others are."""
 TEXT = "Hi <laugh> there."
 LONG = "A text that takes a while to speak, and somebody may not want to wait so long for its end. " * 3
 _FIELDS = {
@@ -32,11 +31,7 @@ _FIELDS = {
 
 @pytest.fixture(autouse=True, scope="module")
 def overlay() -> Path:
-    is_there = bool(_ENGINES) and (_OVERLAY / "llama_cpp").is_dir()
-    need(
-        "llama", is_there, "llama-cpp-python is compiled for minutes: VOICED_TEST_ENGINES names no maya1-gguf"
-    )
-    return _OVERLAY
+    return overlay_of(FAMILY, GROUP)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +61,7 @@ def child(folder: Path, overlay: Path) -> Iterator[Child]:
 
 
 def refusal(folder: Path) -> dict[str, Any]:
-    with start_worker(overlay=_OVERLAY) as child:
+    with start_worker(overlay=overlay_of(FAMILY, GROUP)) as child:
         answer = child.load(**_FIELDS, folder=str(folder))
     assert answer["type"] == "refused"
     return answer
@@ -117,7 +112,7 @@ def test_an_unknown_voice_leaves_it_as_it_was(child: Child) -> None:
 
 def test_in_a_fresh_worker(child: Child, folder: Path) -> None:
     before = child.speak(15, TEXT).audio
-    with start_worker(overlay=_OVERLAY) as fresh:
+    with start_worker(overlay=overlay_of(FAMILY, GROUP)) as fresh:
         fresh.load(**_FIELDS, folder=str(folder))
         assert fresh.speak(1, TEXT).audio == before
 

@@ -17,7 +17,6 @@ from tests.daemon.engines.cloning import (
     cut,
     lose,
     misshape,
-    overlay_of,
     record,
     refusals,
     rewrite,
@@ -25,6 +24,7 @@ from tests.daemon.engines.cloning import (
     take,
     voice,
 )
+from tests.overlays import overlay_of
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.checkpoints.piper import SAMPLE_RATE_HZ, SAMPLES_PER_ID, VOICE, build
+from tests.overlays import overlay_of
 from tests.support import need
 
 pytestmark = pytest.mark.engines
@@ -22,15 +22,10 @@ TWO = f"{FIRST} {SECOND}"
 LONG = "a sentence that goes on and on and never comes to an end " * 3
 SLOW_WORK = 60
 
-# Read before the fixture that clears it for each test.
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
-
 
 @pytest.fixture(scope="module")
 def overlay() -> Path:
-    folder = Path(_ENGINES or "/nonexistent") / "piper"
-    need("engines", folder.is_dir(), "VOICED_TEST_ENGINES names no folder with piper's packages")
-    return folder
+    return overlay_of("piper")
 
 
 @contextlib.contextmanager

@@ -12,25 +12,20 @@ import pytest
 
 from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.test_qwen3_tts import recorded, voice_of
-from tests.support import need
+from tests.overlays import overlay_of
 
 BUILD_S = 110.0
 TEXT = "Hi."
 
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
-
 
 @pytest.fixture(scope="session")
 def overlay() -> Path:
-    folder = Path(_ENGINES or "/nonexistent") / "qwen3-mlx"
-    need("mlx", folder.is_dir(), "VOICED_TEST_ENGINES names no folder with mlx and mlx-audio")
-    return folder
+    return overlay_of("qwen3-mlx", "mlx")
 
 
 def built(folder: Path, kind: str) -> Path:
     """A checkpoint; the packages of the engine on torch write it."""
-    packages = Path(_ENGINES) / "qwen3-tts"
-    need("mlx", packages.is_dir(), "VOICED_TEST_ENGINES names no folder with the packages of qwen3-tts")
+    packages = overlay_of("qwen3-tts", "mlx")
     options = ["--wide", "--size", "1.7b", "--kind", kind, "--ends", "0"]
     subprocess.run(
         [sys.executable, "-m", "tests.daemon.engines.checkpoints.qwen3_tts", str(folder), *options],

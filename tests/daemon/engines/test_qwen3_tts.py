@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.daemon.child.helpers import Child, start_worker
-from tests.support import need
+from tests.overlays import overlay_of
 from voiced.engines import qwen3_rules
 from voiced.engines.base import EngineVoice, Prompt, SegmentRequest
 from voiced.engines.qwen3_stubs import mel_filters
@@ -30,15 +30,10 @@ LONG = "and on and on it goes, " * 8
 BUILD_S = 280.0
 FRAME_BYTES = 2 * 1920
 
-# Read before the fixture that clears it for each test.
-_ENGINES = os.environ.get("VOICED_TEST_ENGINES", "")
-
 
 @pytest.fixture(scope="session")
 def overlay() -> Path:
-    folder = Path(_ENGINES or "/nonexistent") / "qwen3-tts"
-    need("engines", folder.is_dir(), "VOICED_TEST_ENGINES names no folder with the packages of qwen3-tts")
-    return folder
+    return overlay_of("qwen3-tts")
 
 
 @pytest.fixture(scope="session")
