@@ -18,7 +18,6 @@ from tests.daemon.engines.cloning import (
     cut,
     lose,
     misshape,
-    overlay_of,
     record,
     refusals,
     rewrite,
@@ -26,6 +25,7 @@ from tests.daemon.engines.cloning import (
     take,
     voice,
 )
+from tests.overlays import overlay_of
 
 # The first test builds 350 MB.
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
