@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from voiced_ipc.errors import InvalidRequest
+
 if TYPE_CHECKING:
     import threading
 
@@ -166,3 +168,15 @@ class Engine(Protocol):
 
     def unload(self) -> None:
         """Let go of everything."""
+
+
+class OwnVoices:
+    """Of an engine that makes no voice of a recording: its voices are those of its model, or words."""
+
+    def make_voice(self, references: Sequence[Reference]) -> Prompt:
+        """Refuse.
+
+        Raises:
+            InvalidRequest: Always.
+        """
+        raise InvalidRequest("this model makes no voice of a recording; qwen3-tts and chatterbox do")

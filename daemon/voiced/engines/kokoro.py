@@ -20,8 +20,7 @@ from voiced.engines.base import (
     EngineVoice,
     LoadSettings,
     LoadStep,
-    Prompt,
-    Reference,
+    OwnVoices,
     SegmentRequest,
 )
 from voiced.engines.espeak import EspeakFailed
@@ -31,7 +30,6 @@ from voiced.engines.torch_setup import dtype_of, memory_named, prepare, seed_all
 from voiced.engines.weights import tensors_of
 from voiced_ipc.errors import (
     EngineLoadFailed,
-    InvalidRequest,
     ModelDamaged,
     SynthesisFailed,
     UnknownLanguage,
@@ -65,7 +63,7 @@ class _Loaded(NamedTuple):
     dtype: torch.dtype
 
 
-class KokoroEngine:
+class KokoroEngine(OwnVoices):
     """The engine; see the module for what it does."""
 
     def __init__(self) -> None:
@@ -109,14 +107,6 @@ class KokoroEngine:
         )
         self.identity = {"model": settings.model, "width": str(config["hidden_dim"]), "code": "1"}
         yield LoadStep(1.0, "the network is loaded")
-
-    def make_voice(self, references: Sequence[Reference]) -> Prompt:
-        """Refuse: Kokoro's voices are those it was trained with.
-
-        Raises:
-            InvalidRequest: Always.
-        """
-        raise InvalidRequest("kokoro makes no voice of a recording; qwen3-tts and chatterbox do")
 
     def unload(self) -> None:
         """Let go of everything."""

@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from voiced.engines.base import Capabilities, LoadSettings, LoadStep, Prompt, Reference, SegmentRequest
-from voiced.engines.maya1_speech import CAPABILITIES, Cancelled, Sampler, refuse_recordings, speak_with
+from voiced.engines.base import Capabilities, LoadSettings, LoadStep, OwnVoices, SegmentRequest
+from voiced.engines.maya1_speech import CAPABILITIES, Cancelled, Sampler, speak_with
 from voiced.engines.maya1_tokens import VOCABULARY
 from voiced.engines.snac_codec import SnacCodec
 from voiced.engines.torch_setup import dtype_of, memory_named, prepare
@@ -40,7 +40,7 @@ _CODE = "1"
 _LAYERS = "model.layers."
 
 
-class Maya1Engine:
+class Maya1Engine(OwnVoices):
     """The engine; see the module for what it does."""
 
     capabilities: Capabilities = CAPABILITIES
@@ -85,14 +85,6 @@ class Maya1Engine:
         yield LoadStep(0.9, "language model")
         self._codec = SnacCodec(folder / "snac", device)
         yield LoadStep(1.0, "codec")
-
-    def make_voice(self, references: Sequence[Reference]) -> Prompt:
-        """Refuse: this engine clones no voice.
-
-        Raises:
-            InvalidRequest: Always.
-        """
-        return refuse_recordings()
 
     def unload(self) -> None:
         """Let go of everything."""

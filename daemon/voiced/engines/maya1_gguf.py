@@ -13,8 +13,8 @@ import llama_cpp
 import numpy as np
 import torch
 
-from voiced.engines.base import Capabilities, LoadSettings, LoadStep, Prompt, Reference, SegmentRequest
-from voiced.engines.maya1_speech import CAPABILITIES, Cancelled, Sampler, refuse_recordings, speak_with
+from voiced.engines.base import Capabilities, LoadSettings, LoadStep, OwnVoices, SegmentRequest
+from voiced.engines.maya1_speech import CAPABILITIES, Cancelled, Sampler, speak_with
 from voiced.engines.maya1_tokens import MOST_TOKENS, VOCABULARY
 from voiced.engines.snac_codec import SnacCodec
 from voiced.engines.torch_setup import prepare
@@ -27,7 +27,7 @@ _CODE = "1"
 _FIRST_PART = "-00001-of-"
 
 
-class Maya1GgufEngine:
+class Maya1GgufEngine(OwnVoices):
     """The engine; see the module for what it does."""
 
     capabilities: Capabilities = CAPABILITIES
@@ -67,14 +67,6 @@ class Maya1GgufEngine:
         yield LoadStep(0.9, "language model")
         self._codec = SnacCodec(folder / "snac", device)
         yield LoadStep(1.0, "codec")
-
-    def make_voice(self, references: Sequence[Reference]) -> Prompt:
-        """Refuse: this engine clones no voice.
-
-        Raises:
-            InvalidRequest: Always.
-        """
-        return refuse_recordings()
 
     def unload(self) -> None:
         """Let go of everything."""

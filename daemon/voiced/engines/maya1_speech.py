@@ -6,7 +6,7 @@ Imported by the two engines that run it.
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -28,7 +28,7 @@ from voiced.engines.maya1_tokens import (
     slot_start,
 )
 from voiced.engines.snac_codec import SAMPLE_RATE_HZ, SnacCodec
-from voiced_ipc.errors import InvalidRequest, SynthesisFailed
+from voiced_ipc.errors import SynthesisFailed
 
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
@@ -45,15 +45,6 @@ CAPABILITIES = Capabilities(
     max_segment_chars=MAX_SEGMENT_CHARS,
 )
 """Of both engines."""
-
-
-def refuse_recordings() -> NoReturn:
-    """Refuse to clone a voice.
-
-    Raises:
-        InvalidRequest: Always.
-    """
-    raise InvalidRequest("Maya1 makes a voice of a description: choose qwen3-tts or chatterbox to clone one")
 
 
 class Cancelled(Exception):

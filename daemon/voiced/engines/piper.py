@@ -24,8 +24,7 @@ from voiced.engines.base import (
     EngineVoice,
     LoadSettings,
     LoadStep,
-    Prompt,
-    Reference,
+    OwnVoices,
     SegmentRequest,
 )
 from voiced.engines.espeak_voices import language_tag
@@ -33,7 +32,6 @@ from voiced.engines.piper_onnx import NOISE_INPUT, SeededModel, seeded
 from voiced_ipc.errors import (
     DeviceOutOfMemory,
     EngineLoadFailed,
-    InvalidRequest,
     ModelDamaged,
     SynthesisFailed,
     UnknownVoice,
@@ -109,7 +107,7 @@ class _Voice(NamedTuple):
     """By the id that is asked for; the first is the usual one."""
 
 
-class PiperEngine:
+class PiperEngine(OwnVoices):
     """The engine; see the module for what it does."""
 
     def __init__(self) -> None:
@@ -153,14 +151,6 @@ class PiperEngine:
         )
         self.identity = {"model": settings.model, "speakers": str(len(speakers)), "code": "1"}
         yield LoadStep(1.0, "the voice has spoken")
-
-    def make_voice(self, references: Sequence[Reference]) -> Prompt:
-        """Refuse: a Piper voice is what it was trained to be.
-
-        Raises:
-            InvalidRequest: Always.
-        """
-        raise InvalidRequest("piper makes no voice of a recording; qwen3-tts and chatterbox do")
 
     def unload(self) -> None:
         """Let go of everything."""

@@ -20,8 +20,7 @@ from voiced.engines.base import (
     EngineVoice,
     LoadSettings,
     LoadStep,
-    Prompt,
-    Reference,
+    OwnVoices,
     SegmentRequest,
 )
 from voiced.engines.mms_languages import language_tag
@@ -51,7 +50,7 @@ _NORMS = (
 """Published files name the two parts of a normalised weight as torch did before 2.1."""
 
 
-class VitsEngine:
+class VitsEngine(OwnVoices):
     """The engine; see the module for what it does."""
 
     def __init__(self) -> None:
@@ -108,16 +107,6 @@ class VitsEngine:
             sample_rate_hz=config.sampling_rate,
             voices=tuple(EngineVoice(name, f"MMS {name}", (tag,) if tag else ()) for name in names),
             max_segment_chars=MAX_SEGMENT_CHARS,
-        )
-
-    def make_voice(self, references: Sequence[Reference]) -> Prompt:
-        """Refuse: this engine clones no voice.
-
-        Raises:
-            InvalidRequest: Always.
-        """
-        raise InvalidRequest(
-            "VITS speaks with its own voice only: choose qwen3-tts or chatterbox to clone one"
         )
 
     def unload(self) -> None:

@@ -256,7 +256,7 @@ class TestSpeak:
             spoken(engine, voice="nobody")
 
     def test_clones_no_voice(self, engine: Maya1Engine) -> None:
-        with pytest.raises(InvalidRequest, match="clone"):
+        with pytest.raises(InvalidRequest, match="chatterbox"):
             engine.make_voice([Reference(np.zeros(24000, np.float32), 24000)])
 
 

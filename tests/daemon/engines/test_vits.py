@@ -163,7 +163,7 @@ class TestSpeak:
             spoken(engine, voice="deu")
 
     def test_clones_no_voice(self, engine: VitsEngine) -> None:
-        with pytest.raises(InvalidRequest, match="clone"):
+        with pytest.raises(InvalidRequest, match="chatterbox"):
             engine.make_voice([Reference(np.zeros(16000, np.float32), 16000)])
 
     def test_no_numbers(self, own: Path) -> None:
