@@ -31,6 +31,17 @@ class Pauses(NamedTuple):
         return length_ms * sample_rate_hz // 1000
 
 
+class Closed(NamedTuple):
+    """A segment that became whole, in bytes of the job's audio."""
+
+    segment: int
+    start: int
+    end: int
+    """Of its sound."""
+    after: int
+    """Of the pause behind it: where the next one begins."""
+
+
 class Assembly:
     """The audio of one job in the making.
 
@@ -54,8 +65,9 @@ class Assembly:
         self._complete: set[int] = set()
         self._given: dict[int, int] = {}
         self._given_bytes = given_bytes
-        self.closed: list[tuple[int, int]] = []
-        """(segments, bytes) after each segment that became whole; the caller takes them out."""
+        self._head_start = given_bytes
+        self.closed: list[Closed] = []
+        """Every segment that became whole; the caller takes them out."""
         self._skip: dict[int, int] = {}
         self.holds_back = False
         """The engine does not repeat itself."""
@@ -123,6 +135,7 @@ class Assembly:
         self._skip.pop(index, None)
         pause = self._pauses.samples(self._segments[index].after, sample_rate_hz)
         self._head += 1
-        self._given_bytes += pause * BYTES_PER_SAMPLE
-        self.closed.append((self._head, self._given_bytes))
+        start, end = self._head_start, self._given_bytes
+        self._given_bytes = self._head_start = end + pause * BYTES_PER_SAMPLE
+        self.closed.append(Closed(index, start, end, self._given_bytes))
         return [bytes(pause * BYTES_PER_SAMPLE)] if pause else []

@@ -21,6 +21,7 @@ from voiced.jobs.spool import FileText, PartFile, discard, read_plan
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
 from voiced.segments import Plan, PlanDamaged
+from voiced.timeline import TIMELINE_FILE, TimelineFile
 from voiced_ipc import messages as m
 from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
 from voiced_ipc.messages import JobState
@@ -159,15 +160,18 @@ class DurableJobs:
             UnknownModel, ModelMissing: If its model is gone.
         """
         spec = self._intake.spec(job.order.speech.model)
-        part = PartFile(Path(job.order.part), job.progress.data_bytes)
-        try:
-            text = FileText(self._intake.folder(job.job_id) / "text")
-        except OSError:
-            part.close()
-            raise
+        folder = self._intake.folder(job.job_id)
+        with contextlib.ExitStack() as opened:
+            part = PartFile(Path(job.order.part), job.progress.data_bytes)
+            opened.callback(part.close)
+            timeline = TimelineFile(folder / TIMELINE_FILE, job.progress.segments_done)
+            opened.callback(timeline.close)
+            text = FileText(folder / "text")
+            opened.pop_all()  # all there: the sink has them from here on
         run = Run(job, plan, text, spec, self._intake.pauses())
         run.sink = FileSink(
             part,
+            timeline,
             self._store,
             lambda: run.job,
             on_written=lambda: self._background.spawn(self._finish(run)),

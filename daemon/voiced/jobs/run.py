@@ -12,6 +12,7 @@ from voiced.jobs.job import Job, Progress
 from voiced.jobs.spool import TextSource
 from voiced.models.spec import ModelSpec
 from voiced.segments import Plan
+from voiced.timeline import Span
 from voiced.workers.spawn import RunAs
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobInfo, JobState, Output
@@ -31,6 +32,9 @@ class Sink(Protocol):
 
     def write(self, pcm: bytes) -> None:
         """Take audio in plan order."""
+
+    def place(self, segment: int, span: Span) -> None:
+        """A segment became whole, and lies there."""
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         """Everything up to `progress.data_bytes` was written: a place to go on from after a crash."""
@@ -181,10 +185,12 @@ class Run:
         for piece in self.assembly.spoken(index, sample_rate_hz):
             self.sink.write(piece)
         closed, self.assembly.closed = self.assembly.closed, []
-        for segments, data_bytes in closed:
-            self._count(segments - 1)
+        for one in closed:
+            self._count(one.segment)
+            self.sink.place(one.segment, Span(one.start // BYTES_PER_SAMPLE, one.end // BYTES_PER_SAMPLE))
+            segments = one.segment + 1
             if segments % self.batch_size == 0 or segments == len(self.plan.segments):
-                self._mark(segments, data_bytes, sample_rate_hz)
+                self._mark(segments, one.after, sample_rate_hz)
 
     def _count(self, index: int) -> None:
         spoken = self._spoken.pop(index)

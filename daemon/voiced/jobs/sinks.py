@@ -14,6 +14,7 @@ from typing import Protocol
 from voiced.jobs.job import Job, Progress
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
+from voiced.timeline import Span, TimelineFile
 from voiced_ipc import messages as m
 from voiced_ipc.errors import StreamStalled, VoicedError
 
@@ -115,6 +116,9 @@ class StreamSink:
             self._pending_bytes += len(pcm)
         self._pump()
 
+    def place(self, segment: int, span: Span) -> None:
+        """The reader is told by what it hears."""
+
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         """Streams are not durable: nothing to write."""
 
@@ -215,6 +219,7 @@ class FileSink:
 
     Args:
         part: The growing file.
+        timeline: Where its segments lie.
         store: Writes it.
         job: Gives the job as it stands, for the ledger.
         on_written: Called when the last group is on disk.
@@ -225,6 +230,7 @@ class FileSink:
     def __init__(
         self,
         part: PartFile,
+        timeline: TimelineFile,
         store: Store,
         job: Callable[[], Job],
         on_written: Callable[[], None],
@@ -232,6 +238,10 @@ class FileSink:
         on_room: Callable[[], None],
     ) -> None:
         self._part = part
+        self._timeline = timeline
+        self._spans: list[Span] = []
+        """Of the group, and where they begin."""
+        self._first_span = job().progress.segments_done
         self._store = store
         self._job = job
         self._on_written = on_written
@@ -256,6 +266,11 @@ class FileSink:
         self._group.append(pcm)
         self._group_bytes += len(pcm)
 
+    def place(self, segment: int, span: Span) -> None:
+        """Remember where a segment lies; they come in the order of the plan."""
+        assert segment == self._first_span + len(self._spans)
+        self._spans.append(span)
+
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         """Hand the group to the store when it is large or old enough, or the last."""
         is_due = (
@@ -275,7 +290,17 @@ class FileSink:
         self._in_store_bytes += size
         self._group_began = time.monotonic()
         job = self._job()
-        written = self._store.update(job._replace(progress=progress), self._part.writer(offset, chunks))
+        spans, first = self._spans, self._first_span
+        self._spans, self._first_span = [], first + len(spans)
+        write_audio = self._part.writer(offset, chunks)
+        write_rows = self._timeline.writer(first, spans)
+
+        def write() -> None:
+            write_audio()
+            if spans:
+                write_rows()
+
+        written = self._store.update(job._replace(progress=progress), write)
         written.add_done_callback(lambda done: self._written(done, size, is_last=is_last))
 
     def finish(self) -> None:
@@ -288,7 +313,11 @@ class FileSink:
         """Hand over what was marked, and have the part closed after it."""
         self._write_group(is_last=False)
         self._is_over = True
-        self._store.do(lambda _connection: self._part.close())
+        self._store.do(lambda _connection: self._close_files())
+
+    def _close_files(self) -> None:
+        self._part.close()
+        self._timeline.close()
 
     def _written(self, done: "asyncio.Future[None]", size: int, *, is_last: bool) -> None:
         self._in_store_bytes -= size

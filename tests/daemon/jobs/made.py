@@ -8,6 +8,7 @@ from voiced.jobs.run import Run
 from voiced.jobs.spool import MemoryText
 from voiced.models.catalogue import CATALOGUE
 from voiced.segments import Break, Plan, Segment
+from voiced.timeline import Span
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobState, Lane, Output, Subtitles, new_id
 
@@ -53,12 +54,16 @@ class ListSink:
     def __init__(self) -> None:
         self.pcm = bytearray()
         self.marks: list[Progress] = []
+        self.spans: list[tuple[int, Span]] = []
         self.last: list[bool] = []
         self.is_behind = False
         self.is_closed = False
 
     def write(self, pcm: bytes) -> None:
         self.pcm += pcm
+
+    def place(self, segment: int, span: Span) -> None:
+        self.spans.append((segment, span))
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         self.marks.append(progress)

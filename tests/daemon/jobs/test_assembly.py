@@ -1,12 +1,13 @@
 """Segments in any order, with pauses: always the same bytes, exact to the sample."""
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.daemon.jobs.made import PAUSES
-from voiced.jobs.assembly import BYTES_PER_SAMPLE, Assembly, Pauses
+from voiced.jobs.assembly import BYTES_PER_SAMPLE, Assembly, Closed, Pauses
 from voiced.segments import Break, Segment
 
 RATE = 1000
@@ -90,7 +91,14 @@ def test_any_order_with_any_crashes_gives_the_same_bytes(
     assert assembly.waiting_bytes == 0
     expected = sum(lengths) + sum(PAUSES.samples(after, RATE) for after in breaks)
     assert sum(map(len, out)) == expected * BYTES_PER_SAMPLE
-    assert assembly.closed[-1] == (len(rows), expected * BYTES_PER_SAMPLE)
+    assert [one.segment for one in assembly.closed] == list(range(len(rows)))
+    assert assembly.closed[-1].after == expected * BYTES_PER_SAMPLE
+    for one, following in pairwise([Closed(-1, 0, 0, 0), *assembly.closed]):
+        assert following.start == one.after
+    heard = b"".join(out)
+    assert [heard[one.start : one.end] for one in assembly.closed] == [
+        sound(index, length) for index, length in enumerate(lengths)
+    ]
 
 
 @given(rows=st.lists(st.tuples(BREAKS, st.integers(0, 9)), min_size=1, max_size=6), data=st.data())
@@ -107,7 +115,8 @@ def test_going_on_from_the_ledger_gives_the_rest(rows: list[tuple[Break, int]], 
         out += assembly.spoken(index, RATE)
     assert everything[:before] + b"".join(out) == everything
     assert assembly.is_whole
-    assert [closed[1] for closed in assembly.closed][-1:] == ([len(everything)] if done < len(rows) else [])
+    assert [one.after for one in assembly.closed][-1:] == ([len(everything)] if done < len(rows) else [])
+    assert [one.start for one in assembly.closed][:1] == ([before] if done < len(rows) else [])
 
 
 def test_a_forced_cut_and_the_end_have_no_pause() -> None:
@@ -167,4 +176,4 @@ def test_of_an_engine_that_does_not_repeat_itself_one_attempt_is_heard(
     for index, after in enumerate(breaks):
         expected += [last[index], bytes(PAUSES.samples(after, RATE) * BYTES_PER_SAMPLE)]
     assert b"".join(out) == b"".join(expected)
-    assert assembly.closed[-1] == (len(rows), len(b"".join(expected)))
+    assert assembly.closed[-1].after == len(b"".join(expected))

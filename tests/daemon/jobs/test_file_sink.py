@@ -13,6 +13,7 @@ from voiced.jobs.schema import open_database
 from voiced.jobs.sinks import GROUP_BYTES, GROUP_S, FileSink
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
+from voiced.timeline import TIMELINE_FILE, Span, TimelineFile, read_timeline
 from voiced_ipc.errors import StorageFailed, VoicedError
 
 
@@ -28,8 +29,15 @@ class Desk:
         self.written = asyncio.Event()
         self.failed: list[VoicedError] = []
         self.rooms = 0
+        self.timeline = TimelineFile(path.with_name(TIMELINE_FILE), job.progress.segments_done)
         self.sink = FileSink(
-            self.part, store, lambda: self.job, self.written.set, self.failed.append, self._room
+            self.part,
+            self.timeline,
+            store,
+            lambda: self.job,
+            self.written.set,
+            self.failed.append,
+            self._room,
         )
 
     def _room(self) -> None:
@@ -72,6 +80,7 @@ def at_desk(tmp_path: Path, play: Callable[[Desk], Awaitable[None]]) -> None:
                 await asyncio.to_thread(store.close)
                 if desk is not None:
                     desk.part.close()
+                    desk.timeline.close()
 
     asyncio.run(main())
     assert faults == []
@@ -87,6 +96,25 @@ def test_small_groups_wait_for_a_second_of_work(tmp_path: Path) -> None:
         desk.mark(2, 4)
         assert await desk.known() == (2, 4)
         assert desk.sound == b"abcd"
+
+    at_desk(tmp_path, play)
+
+
+def test_the_places_of_segments_are_written_with_their_audio(tmp_path: Path) -> None:
+    async def play(desk: Desk) -> None:
+        desk.sink.place(0, Span(0, 1))
+        desk.mark(1, 2)
+        assert read_timeline(tmp_path) == []
+        desk.clock[0] += GROUP_S
+        desk.sink.place(1, Span(3, 4))
+        desk.sink.place(2, Span(5, 9))  # beyond the mark: cut off when the job is taken up again
+        desk.mark(2, 4)
+        assert await desk.known() == (2, 4)
+        assert read_timeline(tmp_path) == [Span(0, 1), Span(3, 4), Span(5, 9)]
+        desk.sink.place(3, Span(9, 10))
+        desk.mark(4, 20, is_last=True)
+        await asyncio.wait_for(desk.written.wait(), 10.0)
+        assert read_timeline(tmp_path)[3:] == [Span(9, 10)]
 
     at_desk(tmp_path, play)
 
