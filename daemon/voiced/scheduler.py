@@ -11,6 +11,7 @@ import logging
 from typing import NamedTuple, Protocol
 
 from voiced.jobs.assignment import Assignment, PromptSource
+from voiced.jobs.lanes import AtWork, makes_way
 from voiced.jobs.pace import Key, Pace
 from voiced.jobs.run import Batch, Run
 from voiced.workers.pool import Pool
@@ -167,12 +168,12 @@ class Scheduler:
             model, device = run.spec.model, run.job.order.speech.device
             free = self._pool.free_worker(model, device)
             worker = free or self._pool.worker_with_queue(model, device)
-            if worker is None:
-                return False
-            batch = run.next_batch(worker.slots)
+            batch = run.next_batch(worker.slots if worker else 1)
             if batch is None:
-                return True
-            if free is None and not self._pace.is_quick(_pace_key(run, worker), run.chars(batch)):
+                return worker is not None
+            is_quick = worker is not None and self._pace.is_quick(_pace_key(run, worker), run.chars(batch))
+            if worker is None or (free is None and not is_quick):
+                self._make_way(run)
                 return False
             self._pool.use(model, run.job.order.speech.keep_alive_s)
             self._assign(run, batch, worker)
@@ -192,6 +193,35 @@ class Scheduler:
         task.add_done_callback(self._landed)
         if is_first:
             self._owner.started(run)
+
+    def _make_way(self, run: Run) -> None:
+        """Stop a long segment of a lower lane where a run would have to wait for its end."""
+        engine, device = self._pool.engine(run.spec.model), run.job.order.speech.device
+        here = [
+            (task, one)
+            for task, one in self._tasks.items()
+            if one.run.spec.model == run.spec.model and engine.is_served_by(one.worker, device)
+        ]
+        if any(one.is_leaving for _, one in here):
+            return  # somebody does already
+        for task, one in here:
+            if makes_way(self._at_work(one), run.job.order.lane):
+                one.is_leaving = True
+                one.run.made_way[one.batch] += 1
+                task.cancel()
+                asyncio.get_running_loop().call_later(CANCEL_S, self._insist, one.worker)
+                return
+
+    def _at_work(self, one: Assignment) -> AtWork:
+        expected_s = self._pace.expected_s(
+            _pace_key(one.run, one.worker), one.run.chars(one.batch), one.run.spec.slowest_s_per_char
+        )
+        return AtWork(
+            one.run.job.order.lane,
+            expected_s - one.elapsed_s,
+            one.worker.ready.get("can_cancel") is True,
+            one.run.made_way[one.batch],
+        )
 
     def _wait_or_fail(self, run: Run, error: VoicedError) -> None:
         """A stream fails when its engine is broken; a durable job waits until it is tried again."""

@@ -102,6 +102,63 @@ def test_a_queued_segment_has_its_whole_deadline_from_its_turn_on() -> None:
     on_stage(play, deadline_s=0.5)
 
 
+def slow(stage: Stage, *, can_cancel: bool = True) -> None:
+    """A segment of four letters takes 40 s, and the worker can stop inside."""
+    stage.pace.learn(Key("tone", "cpu", "en"), LEARNT_SEGMENTS, 100, 1000.0)
+    for worker in stage.pool.workers():
+        worker.ready = {**worker.ready, "can_cancel": can_cancel}
+
+
+def test_a_long_segment_makes_way_twice_at_most() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        slow(stage)
+        book, sink = make_run(2, number=1, lane=Lane.BATCH)
+        stage.scheduler.add(book)
+        await turns()
+        for count in (1, 2):
+            talk, _ = stream(1, number=10 + count)
+            stage.scheduler.add(talk)
+            await turns()
+            (*_, cancelled) = stage.wire.of("cancel")
+            assert len(stage.wire.of("cancel")) == count
+            stage.wire.say({"type": "cancelled", "task": cancelled["task"]})
+            await turns()
+            stage.answered = len(stage.wire.of("speak")) - 1
+            await stage.answer()
+            assert stage.owner.done[-1] == talk.job.job_id
+            assert not book.attempts
+        stage.scheduler.add(stream(1, number=20)[0])
+        await turns()
+        assert len(stage.wire.of("cancel")) == 2  # not a third time
+        stage.answered = len(stage.wire.of("speak")) - 1
+        for _ in range(3):
+            await stage.answer()
+        assert len(stage.owner.done) == 4
+        assert bytes(sink.pcm) == (SOUND + bytes(40)) * 2
+
+    on_stage(play)
+
+
+@pytest.mark.parametrize("why", ["cannot stop", "quick", "same lane"])
+def test_a_segment_makes_no_way(why: str) -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        if why != "quick":
+            slow(stage, can_cancel=why != "cannot stop")
+        lane = Lane.INTERACTIVE if why == "same lane" else Lane.BATCH
+        stage.scheduler.add(make_run(2, number=1, lane=lane)[0])
+        await turns()
+        stage.scheduler.add(stream(1, number=2)[0])
+        await turns()
+        assert stage.wire.of("cancel") == []
+        assert len(stage.asked()) == 1
+
+    on_stage(play)
+
+
 def test_the_higher_lane_goes_first_then_the_earlier_job() -> None:
     async def play(stage: Stage) -> None:
         stage.pool.load("tone")

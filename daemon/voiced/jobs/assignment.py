@@ -60,6 +60,8 @@ class Assignment:
         self.batch = batch
         self.worker = worker
         self.deadline_s = deadline_s
+        self.is_leaving = False
+        """It was stopped for somebody in a higher lane."""
         self._max_chars = max_chars
         self._prompts = prompts
         self._prompt: Fields | None = None
@@ -97,13 +99,17 @@ class Assignment:
             self._set_limit()
             async for fields, payload in frames:
                 self._take(fields, payload, on_segment)
-        assert self._began_s is not None
-        return asyncio.get_running_loop().time() - self._began_s
+        return self.elapsed_s
 
     def leave(self) -> None:
         """Nobody waits for it any more."""
         if self._task is not None:
             self.worker.cancel(self._task)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since its turn at the worker; 0 before."""
+        return 0.0 if self._began_s is None else asyncio.get_running_loop().time() - self._began_s
 
     # -- its time -------------------------------------------------------------------------------------
 

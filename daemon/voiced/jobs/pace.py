@@ -63,6 +63,17 @@ class Pace:
         learnt = self.seconds_per_char(key)
         return max(least_s, chars * (slowest_s_per_char if learnt is None else DEADLINE_FACTOR * learnt))
 
+    def expected_s(self, key: Key, chars: int, slowest_s_per_char: float) -> float:
+        """Return how long a segment will take.
+
+        Args:
+            key: What speaks.
+            chars: Of the segment.
+            slowest_s_per_char: The catalogue's bound while nothing is learnt.
+        """
+        learnt = self.seconds_per_char(key)
+        return chars * (slowest_s_per_char if learnt is None else learnt)
+
     def is_quick(self, key: Key, chars: int) -> bool:
         """Return whether a segment is known to take so little time that the way to its worker counts."""
         learnt = self.seconds_per_char(key)

@@ -80,6 +80,8 @@ class Run:
         self.is_over = False
         self.flying: set[Batch] = set()
         self.attempts: Counter[Batch] = Counter()
+        self.made_way: Counter[Batch] = Counter()
+        """How often a batch was stopped for a higher lane."""
         self.accepted_at = time.monotonic()
         self.told_at = 0.0
         """When the last event about its progress went out."""
