@@ -148,6 +148,8 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     """What was decided for the caller: fallbacks, redone segments, kept faults."""
     precision: str = ""
     """Precision really used; empty before the first segment."""
+    faulty_segments: int = 0
+    """Segments in which something is heard to be wrong, also after a second take; the notes name the first of them."""
 
 
 class VoiceInfo(Struct, frozen=True, kw_only=True):

@@ -11,18 +11,20 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from voiced.audio.check import Fault
 from voiced.child.lifeline import bind_to_parent
 from voiced.child.mailbox import Mailbox, Task
 from voiced.child.outlet import Outlet
 from voiced.child.pieces import pieces_of
 from voiced.child.prompts import Prompts
 from voiced.child.self_test import self_test
+from voiced.child.take import Take
 from voiced.engines.base import Engine, LoadSettings, LoadStep, SegmentRequest
 from voiced.workers.link import ChildLink, Fields
 from voiced_ipc.errors import EngineLoadFailed, RequestRejected, SynthesisFailed, VoicedError
@@ -224,21 +226,52 @@ class Worker:
         return tuple(segment._replace(prompt=found.prompt) for segment in task.segments)
 
     def _speak_batch(self, task: Task, batch: tuple[SegmentRequest, ...]) -> None:
-        rate = self._engine.capabilities.sample_rate_hz
-        outlets = {
-            request.place: Outlet(
-                {"task": task.task, "index": request.place}, rate, task.is_stream, self._mailbox.send
-            )
-            for request in batch
-        }
+        """Speak some segments at once; a listener hears them as they are made, a file gets what was looked at."""
+        takes = {request.place: Take(request, self._rate_hz) for request in batch}
+        if task.is_stream:
+            self._speak_aloud(task, batch, takes)
+            return
+        for place, chunk in self._chunks(task, batch):
+            takes[place].hear(chunk)
+        for take in takes.values():
+            if not task.cancelled.is_set():
+                self._send_best(task, take)
+
+    def _speak_aloud(self, task: Task, batch: tuple[SegmentRequest, ...], takes: dict[int, Take]) -> None:
+        outlets = {request.place: self._outlet(task, request.place) for request in batch}
         for place, chunk in self._chunks(task, batch):
             # Chunks come in order: the segments before this one are complete.
             while (earlier := next(iter(outlets))) != place:
-                outlets.pop(earlier).finish(0, [])
+                outlets.pop(earlier).finish(0, [], faults=_words(takes[earlier].faults()))
+            takes[place].hear(chunk)
             outlets[place].hear(to_pcm16(chunk))
         if not task.cancelled.is_set():
-            for outlet in outlets.values():
-                outlet.finish(0, [])
+            for place, outlet in outlets.items():
+                outlet.finish(0, [], faults=_words(takes[place].faults()))
+
+    def _send_best(self, task: Task, take: Take) -> None:
+        """Send a segment of a file; one with a fault is spoken once more, and the better take is kept."""
+        best, faults, other = take, take.faults(), take.other
+        redone: tuple[Fault, ...] = ()
+        if faults and other is not None:
+            second = Take(other, self._rate_hz)
+            for _, chunk in self._chunks(task, (other,)):
+                second.hear(chunk)
+            if task.cancelled.is_set():
+                return
+            redone = faults
+            if len(now := second.faults()) < len(faults):
+                best, faults = second, now
+        outlet = self._outlet(task, take.request.place)
+        outlet.hear(to_pcm16(best.samples))
+        outlet.finish(0, [], faults=_words(faults), redone=_words(redone))
+
+    def _outlet(self, task: Task, place: int) -> Outlet:
+        return Outlet({"task": task.task, "index": place}, self._rate_hz, task.is_stream, self._mailbox.send)
+
+    @property
+    def _rate_hz(self) -> int:
+        return self._engine.capabilities.sample_rate_hz
 
     def _chunks(self, task: Task, batch: tuple[SegmentRequest, ...]) -> Iterator[tuple[int, "FloatArray"]]:
         """What the engine makes, up to a cancel; an engine that does not look is left at its next chunk."""
@@ -266,6 +299,10 @@ def _parts(batch: tuple[SegmentRequest, ...], max_chars: int) -> Iterator[tuple[
     for request in batch:
         for piece in pieces_of(request.text, max_chars):
             yield (request._replace(text=piece),)
+
+
+def _words(faults: Sequence[Fault]) -> list[str]:
+    return [fault.value for fault in faults]
 
 
 def _failure(error: VoicedError) -> Fields:

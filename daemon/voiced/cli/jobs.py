@@ -115,6 +115,7 @@ def job_page(job: m.JobInfo) -> list[str]:
         ("format", job.format),
         ("file", job.path),
         ("words", f"{job.words_spoken} spoken, {job.words_missed} missed" if job.words_spoken else ""),
+        ("checks", f"{counted(job.faulty_segments, 'segment')} to listen to" if job.faulty_segments else ""),
         ("created", job.created),
         ("updated", job.updated),
         ("error", f"{job.error} ({job.error_code})" if job.error else ""),

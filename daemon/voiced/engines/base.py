@@ -157,6 +157,8 @@ class Engine(Protocol):
     ) -> Iterator[tuple[int, "FloatArray"]]:
         """Return (place, chunk) pairs in order: float32, nominal range [-1, 1], shape [frames].
 
+        Where a segment met no end within the engine's limit, its last chunk is `voiced.engines.ending.ENDLESS`.
+
         Args:
             segments: At most `capabilities.max_batch`.
             cancelled: Set from another thread; the iterator ends soon after, where the engine can.

@@ -3,7 +3,6 @@
 Imported by the two engines that run it.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from voiced.engines.base import DESCRIPTION, Capabilities, SegmentRequest
+from voiced.engines.ending import ENDLESS
 from voiced.engines.maya1_tokens import (
     BOOK_SIZE,
     END_OF_SPEECH,
@@ -32,8 +32,6 @@ from voiced_ipc.errors import SynthesisFailed
 
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
-
-logger = logging.getLogger(__name__)
 
 
 CAPABILITIES = Capabilities(
@@ -141,24 +139,35 @@ def speak_with(
             continue
         prompt = prompt_ids(text_ids(prompt_text(request)))
         bounds = bounds_of(request.text, len(prompt))
-        drawn = tokens(prompt, Sampler(request.seed, bounds))
+        frames = _Frames(tokens(prompt, Sampler(request.seed, bounds)), bounds, cancelled)
         try:
-            for samples in codec.stream(_frames(drawn, bounds, cancelled), request.seed):
+            for samples in codec.stream(iter(frames), request.seed):
                 yield request.place, samples * request.volume
         except Cancelled:
             return
+        if not frames.is_whole:
+            yield request.place, ENDLESS
 
 
-def _frames(drawn: Iterator[int], bounds: Bounds, cancelled: threading.Event) -> Iterator[list[int]]:
-    """Cut tokens into frames of codes, up to the end of speech or the bound."""
-    for _ in range(bounds.most):
-        frame = []
-        for slot in range(FRAME_TOKENS):
-            if cancelled.is_set():
-                raise Cancelled
-            token = next(drawn)
-            if token == END_OF_SPEECH:
-                return
-            frame.append(token - slot_start(slot))
-        yield frame
-    logger.warning("Maya1 did not come to an end within %d frames: a segment is cut there", bounds.most)
+class _Frames:
+    """Tokens cut into frames of codes, up to the end of speech or the bound."""
+
+    def __init__(self, drawn: Iterator[int], bounds: Bounds, cancelled: threading.Event) -> None:
+        self._drawn = drawn
+        self._most = bounds.most
+        self._cancelled = cancelled
+        self.is_whole = False
+        """Whether the end of speech was met."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for _ in range(self._most):
+            frame = []
+            for slot in range(FRAME_TOKENS):
+                if self._cancelled.is_set():
+                    raise Cancelled
+                token = next(self._drawn)
+                if token == END_OF_SPEECH:
+                    self.is_whole = True
+                    return
+                frame.append(token - slot_start(slot))
+            yield frame

@@ -27,6 +27,7 @@ from voiced.engines.base import (
     Reference,
     SegmentRequest,
 )
+from voiced.engines.ending import ENDLESS
 from voiced.engines.openaudio_codec import SAMPLE_RATE_HZ, Codec, load_codec
 from voiced.engines.openaudio_model import Speaker, Spoken, load_speaker
 from voiced.engines.torch_setup import dtype_of, memory_named, prepare, seed_all
@@ -158,7 +159,8 @@ class OpenAudioEngine:
                 continue
             try:
                 for chunk in self._chunks(request, voice, cancelled):
-                    yield request.place, chunk * np.float32(request.volume)
+                    loud = chunk if chunk is ENDLESS else chunk * np.float32(request.volume)
+                    yield request.place, loud
             except LeftEarly:
                 return
             if cancelled.is_set():
@@ -180,6 +182,8 @@ class OpenAudioEngine:
                     spoken, stop = stop, next_stop(stop)
             if len(codes) > spoken and not cancelled.is_set():
                 yield self._decoded(codec, codes, spoken)
+            if len(codes) >= limit:
+                yield ENDLESS
 
     def _decoded(self, codec: Codec, codes: Sequence[torch.Tensor], spoken: int) -> "FloatArray":
         with torch.inference_mode():

@@ -8,7 +8,6 @@ State: a segment is seeded by itself, and upstream keeps nothing between two. Wh
 stopped by hooks (`qwen3_frames`), which are gone when a segment ends, however it ends.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from voiced.engines.base import (
     Reference,
     SegmentRequest,
 )
+from voiced.engines.ending import ENDLESS
 from voiced.engines.qwen3_frames import Decoder, Stopped, frames_of, stopping
 from voiced.engines.qwen3_voice import CheckedPrompt, make_prompt
 from voiced.engines.weights import read_config
@@ -33,7 +33,6 @@ from voiced_ipc.errors import EngineLoadFailed
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
 
-logger = logging.getLogger(__name__)
 
 _CODE = "1"
 """Grows when this adapter makes other prompts."""
@@ -190,7 +189,7 @@ class Qwen3TtsEngine:
         finally:
             frames.close()
         if made >= (most - 1) * self._decoder.frame_samples:
-            logger.warning("a segment of %d characters met no end within %d frames", len(text), most)
+            yield request.place, ENDLESS
 
     def _generation(self, request: SegmentRequest, text: str, most: int) -> tuple[Callable[[], object], Any]:
         """Upstream's call for a request, and the codes that its audio follows."""

@@ -5,8 +5,9 @@ text, voice and seed; it is made of whole periods, so that it starts and ends lo
 
 Words in the text make faults: `[[slow:0.5]]` waits 0.5 s before each chunk, `[[hang]]` waits for ever, `[[hang-gil]]`
 the same without letting go of the interpreter, `[[crash]]` is a segmentation fault, `[[eat:500]]` takes 500 MB,
-`[[fail]]` raises, `[[nan]]`, `[[silent]]` and `[[clip]]` spoil the samples. `[[once:NAME:FAULT]]` does FAULT the first
-time only: it leaves a file NAME in the folder given to `load`.
+`[[fail]]` raises, `[[nan]]`, `[[silent]]`, `[[clip]]`, `[[short]]`, `[[long]]` and `[[repeat]]` spoil the samples,
+`[[endless]]` says that no end was met. `[[once:NAME:FAULT]]` does FAULT the first time only: it leaves a file NAME in
+the folder given to `load`.
 """
 
 import ctypes
@@ -33,6 +34,7 @@ from voiced.engines.base import (
     Reference,
     SegmentRequest,
 )
+from voiced.engines.ending import ENDLESS
 from voiced_ipc.errors import EngineLoadFailed, InvalidRequest, SynthesisFailed
 
 if TYPE_CHECKING:
@@ -142,6 +144,8 @@ class ToneEngine:
                 if cancelled.wait(pause_s) if pause_s else cancelled.is_set():
                     return
                 yield request.place, samples[start : start + CHUNK_SAMPLES]
+            if any(fault == "endless" for fault, _ in faults):
+                yield request.place, ENDLESS
 
     def _faults(self, text: str) -> list[tuple[str, float]]:
         found = []
@@ -181,4 +185,12 @@ def _spoil(samples: "FloatArray", fault: str) -> "FloatArray":
         samples = np.zeros_like(samples)
     elif fault == "clip":
         samples = samples * np.float32(10)
+    elif fault == "short":
+        samples = samples[: len(samples) // 8]
+    elif fault == "long":
+        samples = np.tile(samples, 30)
+    elif fault == "repeat":
+        # Loud and soft in one pattern of half a second, again and again.
+        turn = np.arange(len(samples)) % (SAMPLE_RATE_HZ // 2) / (SAMPLE_RATE_HZ // 2)
+        samples = (samples * (0.05 + turn**2)).astype(np.float32)
     return samples

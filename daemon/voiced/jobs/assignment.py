@@ -130,10 +130,7 @@ class Assignment:
         if kind == "audio":
             run.take_audio(_index(fields), payload, worker.run_as)
         elif kind == "spoken":
-            words, missed = fields.get("words", 0), fields.get("missed", [])
-            assert isinstance(words, int)
-            assert isinstance(missed, list)
-            run.take_spoken(_index(fields), Spoken(words, len(missed)), worker.sample_rate_hz)
+            run.take_spoken(_index(fields), _spoken(fields), worker.sample_rate_hz)
             on_segment(run)
         elif kind == "prompt" and self._prompt is not None and self._prompts is not None:
             self._prompts.told(run.job.job_id, self._prompt, fields)
@@ -186,6 +183,16 @@ class Assignment:
         """A described voice is what its seed makes of the words: one seed for the job, or it would be many people."""
         seed = self.run.job.order.speech.seed
         return seed if self.run.spec.identity == "description" else segment_seed(seed, index)
+
+
+def _spoken(fields: Fields) -> Spoken:
+    words, missed = fields.get("words", 0), fields.get("missed", [])
+    faults, redone = fields.get("faults", []), fields.get("redone", [])
+    assert isinstance(words, int)
+    assert isinstance(missed, list)
+    assert isinstance(faults, list)
+    assert isinstance(redone, list)
+    return Spoken(words, len(missed), tuple(map(str, faults)), tuple(map(str, redone)))
 
 
 def _index(fields: Fields) -> int:

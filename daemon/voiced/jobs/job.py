@@ -76,6 +76,7 @@ class Progress(NamedTuple):
     first_audio_ms: float | None = None
     words_spoken: int = 0
     words_missed: int = 0
+    faulty_segments: int = 0
     source: str = ""
     """Where the dropped text lies now, once it has left the claim."""
     path: str = ""

@@ -62,6 +62,10 @@ class Spoken(NamedTuple):
 
     words: int
     missed: int
+    faults: tuple[str, ...] = ()
+    """What is wrong with it, in words that follow "it"."""
+    redone: tuple[str, ...] = ()
+    """What was wrong with a first take."""
 
 
 class Run:
@@ -196,9 +200,15 @@ class Run:
 
     def _count(self, index: int) -> None:
         spoken = self._spoken.pop(index)
+        if spoken.faults:
+            again = ", in a second take too" if spoken.redone else ""
+            self.note(f"segment {index + 1} {' and '.join(spoken.faults)}{again}")
+        elif spoken.redone:
+            self.note(f"segment {index + 1} was spoken again: its first take {' and '.join(spoken.redone)}")
         self._progress = self._progress._replace(
             words_spoken=self._progress.words_spoken + spoken.words,
             words_missed=self._progress.words_missed + spoken.missed,
+            faulty_segments=self._progress.faulty_segments + bool(spoken.faults),
         )
 
     def _mark(self, segments: int, data_bytes: int, sample_rate_hz: int) -> None:
@@ -297,6 +307,7 @@ def describe_job(job: Job, *, segments_done: int | None = None, eta_s: float | N
         path=progress.path if job.state is JobState.DONE else "",
         words_spoken=progress.words_spoken,
         words_missed=progress.words_missed,
+        faulty_segments=progress.faulty_segments,
         error_code=progress.error_code,
         error=progress.error,
         notes=list(progress.notes),

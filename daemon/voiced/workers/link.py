@@ -25,8 +25,8 @@ From it:
 - `refused`: code, message; the model cannot be loaded, the child goes
 - `prompt`: task, key, source (`memory`, `file`, `made`), bytes, took_ms, reason; where the voice of a task came from
 - `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
-- `spoken`: task, index, samples, words, missed; after the last audio of a segment; words = 0 where the engine does
-  not tell which words it spoke
+- `spoken`: task, index, samples, words, missed, faults, redone; after the last audio of a segment; words = 0 where the
+  engine does not tell which words it spoke; faults = what is wrong with it, redone = what was wrong with a first take
 - `done`: task; after the last segment of a task
 - `failed`: task, code, message; the task ended, the child lives
 - `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)

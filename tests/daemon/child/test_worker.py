@@ -4,20 +4,23 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from tests.daemon.child.helpers import Answer, Child, start_worker
+from voiced.audio.check import Fault
 from voiced.audio.trim import trimmed
 from voiced.child.pieces import pieces_of
+from voiced.child.take import Take
 from voiced.child.worker import to_pcm16
 from voiced.engines.base import SegmentRequest
 from voiced.engines.tone import SAMPLE_RATE_HZ, SAMPLES_PER_CHAR, tone_samples
 from voiced_ipc.errors import SynthesisFailed
 
 TEXT = "A text of forty characters, and no more."
+LONG_TEXT = "A sentence that is so long that a pattern of half a second stands in it four times and more, and so long."
 
 
 @pytest.fixture
@@ -123,6 +126,42 @@ class TestSpeak:
         tmp_path.rmdir()
         child.ask(1, "[[fail]]")
         assert child.wait_gone() == 3
+
+
+class TestChecks:
+    FAULTS: ClassVar = {
+        "silent": Fault.SILENT,
+        "clip": Fault.CLIPPED,
+        "short": Fault.SHORT,
+        "long": Fault.LONG,
+        "repeat": Fault.REPEATS,
+        "endless": Fault.ENDLESS,
+    }
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    @pytest.mark.parametrize("is_stream", [True, False])
+    def test_each_fault_is_told(self, child: Child, fault: str, is_stream: bool) -> None:
+        spoken = child.speak(1, f"{LONG_TEXT} [[{fault}]]", is_stream=is_stream).spoken[0]
+        assert self.FAULTS[fault].value in spoken["faults"]
+        # What was heard cannot be taken back.
+        assert bool(spoken.get("redone")) is not is_stream
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_a_second_take_is_kept_where_it_is_better(self, child: Child, fault: str) -> None:
+        text = f"{LONG_TEXT} [[once:{fault}:{fault}]]"
+        answer = child.speak(1, text, is_stream=False, voice="tone-low")
+        assert self.FAULTS[fault].value in answer.spoken[0]["redone"]
+        assert answer.spoken[0]["faults"] == []
+        again = Take(request(text), SAMPLE_RATE_HZ).other
+        assert again is not None
+        assert answer.audio[0] == trimmed(to_pcm16(tone_samples(again)), SAMPLE_RATE_HZ)
+
+    def test_speech_without_a_fault_is_spoken_once(self, child: Child) -> None:
+        spoken = child.speak(1, LONG_TEXT, is_stream=False).spoken[0]
+        assert spoken["faults"] == spoken["redone"] == []
+
+    def test_a_described_voice_has_no_other_take(self) -> None:
+        assert Take(request(TEXT, description="An old man."), SAMPLE_RATE_HZ).other is None
 
 
 class TestLife:

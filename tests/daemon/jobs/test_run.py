@@ -186,3 +186,22 @@ def test_notes_are_told_once_and_are_bounded() -> None:
         run.note("the same")
     assert len(run.progress.notes) == 20
     assert run.progress.notes.count("the same") == 1
+
+
+def test_faults_are_counted_and_told() -> None:
+    run, _ = make_run(4, "tone")
+    told = (
+        Spoken(1, 0),
+        Spoken(1, 0, faults=("is silent", "repeats itself")),
+        Spoken(1, 0, redone=("is clipped",)),
+        Spoken(1, 0, faults=("is silent",), redone=("is silent",)),
+    )
+    for index, spoken in enumerate(told):
+        run.take_audio(index, b"ab", RunAs())
+        run.take_spoken(index, spoken, RATE)
+    assert run.info().faulty_segments == 2
+    assert run.progress.notes == (
+        "segment 2 is silent and repeats itself",
+        "segment 3 was spoken again: its first take is clipped",
+        "segment 4 is silent, in a second take too",
+    )

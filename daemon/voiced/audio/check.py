@@ -1,0 +1,138 @@
+"""What can be heard to be wrong with a segment: pure, on its samples and its text.
+
+A neural model sometimes says nothing, never ends, or says one thing over and over. Nobody listens to a whole book for
+that: each segment is looked at, spoken once more with another seed where something is wrong, and reported.
+"""
+
+import unicodedata
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+
+
+class Fault(Enum):
+    """What is wrong, in words that follow "it"."""
+
+    SILENT = "is silent"
+    CLIPPED = "is clipped"
+    SHORT = "is too short for its text"
+    LONG = "is too long for its text"
+    REPEATS = "repeats itself"
+    ENDLESS = "did not come to an end"
+    """Told by the engine, not heard."""
+
+
+SILENCE = 0.003
+"""Greatest sample of a segment that counts as silent: -50 dB of full scale."""
+CLIPPED_FRACTION = 0.005
+"""More samples at full scale than this are heard as distortion."""
+LEAST_S_PER_LETTER = 0.012
+"""80 letters a second: four times the fastest speech that people follow."""
+MOST_S_PER_LETTER, MOST_PAUSES_S = 0.25, 3.0
+"""Four letters a second is half of slow reading, and a segment may have long pauses."""
+_LEAST_LETTERS = 8
+"""Fewer say nothing about the pace: "Ah!" may take its time."""
+_DIGIT_LETTERS = 5
+"""A digit is spoken as a word of about so many letters."""
+_DENSE_LETTERS = 3
+"""A character of Chinese or Japanese, or a syllable of Korean."""
+
+_FRAME_S = 0.02
+_PERIODS_S = (0.2, 3.0)
+_REPEATS = 4
+_REPEATED_FRACTION = 0.4
+_SAME_DB, _VARIED_DB = 2.0, 3.0
+"""Frames that differ less are the same; a stretch that varies less is a hum or a pause and repeats nothing."""
+
+
+def faults_of(
+    samples: "FloatArray", sample_rate_hz: int, text: str, *, speed: float = 1.0
+) -> tuple[Fault, ...]:
+    """Return what is wrong with a segment.
+
+    Args:
+        samples: Shape [frames], nominal range [-1, 1], finite.
+        sample_rate_hz: Of them.
+        text: What it says; one without a letter or digit may sound as it likes.
+        speed: As asked for: 2 = twice as fast.
+    """
+    letters = letters_of(text)
+    if not letters:
+        return ()
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak <= SILENCE:
+        return (Fault.SILENT,)
+    found = []
+    if np.count_nonzero(np.abs(samples) >= 0.999) > CLIPPED_FRACTION * len(samples):
+        found.append(Fault.CLIPPED)
+    seconds = len(samples) / sample_rate_hz * speed
+    if letters >= _LEAST_LETTERS and seconds < letters * LEAST_S_PER_LETTER:
+        found.append(Fault.SHORT)
+    if seconds > letters * MOST_S_PER_LETTER + MOST_PAUSES_S * max(1.0, speed):
+        found.append(Fault.LONG)
+    if repeats(energy_db(samples, sample_rate_hz)):
+        found.append(Fault.REPEATS)
+    return tuple(found)
+
+
+def letters_of(text: str) -> int:
+    """Return about how many letters are spoken; 0 = there is nothing to say."""
+    return sum(map(_letters, text))
+
+
+def _letters(character: str) -> int:
+    kind = unicodedata.category(character)
+    if kind[0] == "N":
+        return _DIGIT_LETTERS
+    if kind == "Lo" and unicodedata.east_asian_width(character) == "W":
+        return _DENSE_LETTERS
+    return int(kind[0] == "L")
+
+
+def energy_db(samples: "FloatArray", sample_rate_hz: int) -> "NDArray[np.float64]":
+    """Return the loudness of each 20 ms in dB, not below -60 of the loudest."""
+    size = max(1, round(sample_rate_hz * _FRAME_S))
+    whole = len(samples) // size * size
+    frames = samples[:whole].reshape(-1, size).astype(np.float64)
+    power = (frames**2).mean(axis=1)
+    loudest = float(power.max(initial=0.0))
+    if loudest <= 0:
+        return np.zeros(len(power))
+    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power / loudest, 1e-6))
+    return levels
+
+
+def repeats(levels: "NDArray[np.float64]") -> bool:
+    """Return whether a stretch of a loudness track, 40 % of it or more, is one pattern four times or more.
+
+    Args:
+        levels: In dB, for each 20 ms.
+    """
+    shortest, longest = (round(seconds / _FRAME_S) for seconds in _PERIODS_S)
+    for period in range(shortest, min(longest, len(levels) // _REPEATS) + 1):
+        is_same = np.abs(levels[period:] - levels[:-period]) < _SAME_DB
+        first, length = _longest_run(is_same)
+        stretch = levels[first : first + length + period]
+        if (
+            length >= (_REPEATS - 1) * period
+            and len(stretch) >= _REPEATED_FRACTION * len(levels)
+            and float(stretch[:period].std()) >= _VARIED_DB
+        ):
+            return True
+    return False
+
+
+def _longest_run(flags: "NDArray[np.bool_]") -> tuple[int, int]:
+    """The first of the longest runs of True: its place and its length."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    if not len(edges):
+        return 0, 0
+    lengths = edges[1::2] - edges[::2]
+    longest = int(lengths.argmax())
+    return int(edges[::2][longest]), int(lengths[longest])
