@@ -41,6 +41,8 @@ class Config(NamedTuple):
     scan_interval_s: float = 30.0
     settle_s: float = 2.0
     drop_lane: str = "batch"
+    subtitles: str = "none"
+    chapters: str = "one-file"
     max_document_mb: int = 64
 
     device: str = "auto"
@@ -183,6 +185,18 @@ KEYS: dict[str, Key] = {
     ),
     "settle_s": Key("folders", _number(0.1, 600), "0.1 to 600", "Quiet time where a writer cannot be seen."),
     "drop_lane": Key("folders", _word(*LANES), ", ".join(LANES), "Priority of dropped texts."),
+    "subtitles": Key(
+        "folders",
+        _word("none", "vtt", "srt"),
+        "none, vtt or srt",
+        "Subtitles beside the audio of dropped texts.",
+    ),
+    "chapters": Key(
+        "folders",
+        _word("one-file", "folder"),
+        "one-file or folder",
+        "Dropped documents with chapters: one file with marks, or a folder with a file for each.",
+    ),
     "max_document_mb": Key("folders", _number(1, 4096, int), "1 to 4096", "Greatest document."),
     "device": Key("device", _device, DEVICES, "Where models run; anything but auto locks.", ("DEVICE",)),
     "strict_device": Key("device", _flag, "true or false", "Refuse instead of taking another device."),

@@ -63,6 +63,15 @@ class Subtitles(Enum):
     SRT = "srt"
 
 
+class Chapters(Enum):
+    """What becomes of the chapters of a document."""
+
+    ONE_FILE = "one-file"
+    """Marks in the one file, where its format has such."""
+    FOLDER = "folder"
+    """A file for each, in a folder of the document's name."""
+
+
 class JobState(Enum):
     """The life of a job: forward only, but for `failed` that a retry makes `queued` again."""
 
@@ -388,6 +397,7 @@ class Synthesize(Request, frozen=True, kw_only=True, tag="synthesize"):
     """How long the model stays loaded after it; -1 = for ever, None = as configured."""
     on_long_text: OnLongText = OnLongText.SPLIT
     subtitles: Subtitles = Subtitles.NONE
+    chapters: Chapters = Chapters.ONE_FILE
     credit_bytes: Count = 1024 * 1024
     """Audio that may be sent before the first `Credit`."""
 

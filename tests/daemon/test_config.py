@@ -33,6 +33,8 @@ GOOD: dict[str, tuple[object, object]] = {
     "scan_interval_s": (1, "1"),
     "settle_s": (0.5, "0.5"),
     "drop_lane": ("normal", "Normal"),
+    "subtitles": ("vtt", "VTT"),
+    "chapters": ("folder", "Folder"),
     "max_document_mb": (1, "1"),
     "device": ("cuda:1", "CUDA:1"),
     "strict_device": (True, "yes"),

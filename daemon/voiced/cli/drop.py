@@ -36,6 +36,11 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "--subtitles", choices=[kind.value for kind in m.Subtitles], help="write them beside it"
     )
     parser.add_argument(
+        "--chapters",
+        choices=[kind.value for kind in m.Chapters],
+        help="one file with marks, or a folder with a file for each (one-file)",
+    )
+    parser.add_argument(
         "--priority", choices=[lane.value for lane in m.Lane], help="interactive > normal > batch (normal)"
     )
     add_speech(parser, is_file=True)
@@ -87,6 +92,8 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
         fields["format"] = options.format
     if options.subtitles:
         fields["subtitles"] = m.Subtitles(options.subtitles)
+    if options.chapters:
+        fields["chapters"] = m.Chapters(options.chapters)
     if options.priority:
         fields["lane"] = m.Lane(options.priority)
     return fields

@@ -6,23 +6,26 @@ Each arrow is on disk before the next; `finish` may be called again at any of th
 """
 
 import logging
+import shutil
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from voiced.audio.wav import WAV_HEADER_BYTES, wav_header
-from voiced.jobs import publish
+from voiced.audio.wav import wav_header
+from voiced.jobs import output, publish
 from voiced.jobs.job import Job
-from voiced.jobs.spool import PartFile, discard
+from voiced.jobs.spool import PartFile, discard, read_plan
 from voiced.jobs.store import Store
+from voiced.segments import PlanDamaged
+from voiced.timeline import Mark, chapter_marks, read_timeline
 from voiced.workers.link import Fields
 from voiced_ipc.errors import StorageFailed
-from voiced_ipc.messages import JobState
+from voiced_ipc.messages import Chapters, JobState
 
 logger = logging.getLogger(__name__)
 
 Encode = Callable[[Fields], Awaitable[Fields]]
-"""Has the scribe encode; raises VoicedError."""
+"""Has the scribe make a file; raises VoicedError."""
 
 
 class Finisher:
@@ -30,7 +33,7 @@ class Finisher:
 
     Args:
         store: Where every step is committed.
-        encode: The scribe's `finish`.
+        encode: The scribe's `finish` and `subtitles`.
         spool: The folder of all jobs' folders.
         file_mode: Permissions of the finished files.
     """
@@ -63,11 +66,7 @@ class Finisher:
             if not job.progress.path:
                 job = await self._name(job)
             try:
-                await self._store.effect(
-                    partial(
-                        publish.publish, publish.finished_file(job), Path(job.progress.path), self._file_mode
-                    )
-                )
+                await self._store.effect(partial(publish.publish_all, job, self._file_mode))
                 break
             except FileExistsError:
                 job = job.moved(JobState.FINISHING, path="")
@@ -79,25 +78,18 @@ class Finisher:
         return done
 
     async def _make(self, job: Job) -> None:
-        """Write the header, or encode; both may be done again."""
-        progress = job.progress
+        """Write the header, or have the scribe make what is wanted; all of it may be done again."""
+        folder = self._spool / job.job_id
+        if job.order.chapters is Chapters.FOLDER:
+            marks = await self._store.effect(lambda: _begin_folder(job, folder))
+            wanted = output.by_chapter(job, folder, marks)
+        else:
+            wanted = output.whole(job, folder)
         if publish.is_part_the_output(job):
-            header = wav_header(progress.data_bytes, progress.sample_rate_hz)
+            header = wav_header(job.progress.data_bytes, job.progress.sample_rate_hz)
             await self._store.effect(lambda: _write_header(job, header))
-            return
-        await self._encode(
-            {
-                "type": "finish",
-                "source": job.order.part,
-                "data_offset": WAV_HEADER_BYTES,
-                "samples": progress.data_bytes // 2,
-                "sample_rate_hz": progress.sample_rate_hz,
-                "target": str(publish.encoded_file(job)),
-                "format": job.order.format,
-                "target_rate_hz": job.order.sample_rate_hz or progress.sample_rate_hz,
-                "title": Path(job.order.name).stem,
-            }
-        )
+        for fields in wanted:
+            await self._encode(fields)
 
     async def _name(self, job: Job) -> Job:
         path = await self._store.effect(lambda: publish.choose_path(job))
@@ -116,6 +108,17 @@ class Finisher:
     def _sweep(self, job: Job) -> None:
         publish.remove_part(job)
         discard(self._spool / job.job_id)
+
+
+def _begin_folder(job: Job, folder: Path) -> tuple[Mark, ...]:
+    """Make room for the chapters, and return where they begin."""
+    made = publish.encoded_file(job)
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(mode=0o700, parents=True)
+    try:
+        return chapter_marks(read_plan(folder), read_timeline(folder))
+    except PlanDamaged as error:
+        raise OSError(f"the plan of the job is damaged: {error}") from error
 
 
 def _write_header(job: Job, header: bytes) -> None:

@@ -33,7 +33,7 @@ from voiced_ipc.errors import (
     UnknownLanguage,
     VoicedError,
 )
-from voiced_ipc.messages import Lane, OnLongText, Output, Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Lane, OnLongText, Output, Subtitles, Synthesize
 
 FIRST_SEGMENT_CHARS = 80
 """The first segment of a stream ends at the first clause of at most so many characters."""
@@ -121,13 +121,7 @@ class Intake:
         Raises:
             VoicedError: If it cannot be spoken as asked.
         """
-        resolve.check_unserved(request)
-        if request.incoming:
-            raise InvalidRequest("a stream takes its text as the payload; ask for output=file")
-        if request.sample_rate_hz:
-            raise InvalidRequest(
-                "a stream has the engine's own rate in this version; leave sample_rate_hz out"
-            )
+        resolve.check_stream(request)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
         text = _decoded(payload)
@@ -150,7 +144,6 @@ class Intake:
         Raises:
             VoicedError: If it cannot be spoken as asked; nothing is left in the spool.
         """
-        resolve.check_unserved(request)
         file_format = resolve.check_format(request.format or self.config.format)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
@@ -167,12 +160,14 @@ class Intake:
         plan = _read_plan(folder)
         self._check_found(asked, plan)
         order = self._order(request, digest_of(request, payload), speech, plan)._replace(
+            chapters=request.chapters,
             format=file_format,
             sample_rate_hz=request.sample_rate_hz,
             part=str(self.config.audio_folder / PARTS_FOLDER / f"{request.request_id}.part"),
             audio_folder=str(self.config.audio_folder),
         )
-        return Planned(order, plan, spec, _int(header, "original_chars"), notes)
+        order, more = self._of_document(order, header, plan)
+        return Planned(order, plan, spec, _int(header, "original_chars"), (*notes, *more))
 
     def give_back(self, request: Synthesize) -> None:
         """A request was refused: its document goes back where the client put it, its folder goes."""
@@ -189,7 +184,10 @@ class Intake:
         """
         config = self.config
         request = Synthesize(
-            request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
+            request_id=claim.job_id,
+            output=Output.FILE,
+            lane=Lane(config.drop_lane),
+            subtitles=Subtitles(config.subtitles),
         )
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
@@ -206,6 +204,7 @@ class Intake:
         self._check_found(asked, plan)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
+            chapters=Chapters(config.chapters),
             format=config.format,
             part=str(config.audio_folder / PARTS_FOLDER / f"{claim.job_id}.part"),
             audio_folder=str(config.audio_folder / claim.relative.parent),
@@ -214,7 +213,8 @@ class Intake:
             done_folder=str(config.done_folder),
             failed_folder=str(config.failed_folder),
         )
-        return Planned(order, plan, spec, _int(header, "original_chars"), notes)
+        order, more = self._of_document(order, header, plan)
+        return Planned(order, plan, spec, _int(header, "original_chars"), (*notes, *more))
 
     def pauses(self) -> Pauses:
         """Return the pauses of new jobs."""
@@ -333,12 +333,20 @@ class Intake:
             speech=speech,
             format="pcm",
             sample_rate_hz=0,
-            subtitles=Subtitles.NONE,
+            subtitles=request.subtitles,
             created=stamp(),
             chars=plan.chars,
             language=plan.language,
             segments=len(plan.segments),
         )
+
+    def _of_document(self, order: Order, header: Fields, plan: Plan) -> tuple[Order, tuple[str, ...]]:
+        """Return an order with what its document tells of itself, and what differs from what was asked for."""
+        title, author, cover = (str(header.get(name) or "") for name in ("title", "author", "cover"))
+        order = order._replace(title=title, author=author, cover=cover)
+        if order.chapters is Chapters.FOLDER and len(plan.chapters) < 2:
+            return order._replace(chapters=Chapters.ONE_FILE), ("it has no chapters: one file is made",)
+        return order, ()
 
     def _claim_incoming(self, request: Synthesize, folder: Path) -> Path:
         """Take the document out of the incoming folder; the same request again finds it taken already."""

@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from voiced_ipc.messages import JobState, Lane, Output, Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, JobState, Lane, Output, Subtitles, Synthesize
 
 _LANES = list(Lane)
 
@@ -60,6 +60,12 @@ class Order(NamedTuple):
     """Where the dropped text lies while the job runs; it goes to the done or failed folder."""
     done_folder: str = ""
     failed_folder: str = ""
+    title: str = ""
+    """As the document says; empty = its name."""
+    author: str = ""
+    cover: str = ""
+    """Name of the picture in the job's folder; empty = there is none."""
+    chapters: Chapters = Chapters.ONE_FILE
 
 
 class Progress(NamedTuple):
@@ -145,7 +151,7 @@ def dump_order(order: Order) -> str:
     """Return the order as JSON."""
     fields = order._asdict()
     fields["speech"] = order.speech._asdict()
-    for name in ("lane", "output", "subtitles"):
+    for name in ("lane", "output", "subtitles", "chapters"):
         fields[name] = fields[name].value
     return json.dumps(fields)
 
@@ -161,6 +167,7 @@ def load_order(text: str) -> Order:
     fields["lane"] = Lane(fields["lane"])
     fields["output"] = Output(fields["output"])
     fields["subtitles"] = Subtitles(fields["subtitles"])
+    fields["chapters"] = Chapters(fields.get("chapters", Chapters.ONE_FILE.value))
     return Order(**fields)
 
 

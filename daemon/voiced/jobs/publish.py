@@ -7,24 +7,60 @@ not published; one that is gone was. All functions are effects for the store's t
 import contextlib
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse
 from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
 from voiced.jobs.job import Job
+from voiced_ipc.messages import Chapters, Subtitles
 
 
 def choose_path(job: Job) -> Path:
-    """Return a final name that is free now."""
+    """Return a final name that is free now, for the audio and for what stands beside it."""
     folder = Path(job.order.audio_folder)
     folder.mkdir(parents=True, exist_ok=True)
     stem, _ = split_suffix(job.order.name)
-    name = f"{stem or job.job_id}.{job.order.format}"
-    return next(path for n in itertools.count(1) if not os.path.lexists(path := free_name(folder, name, n)))
+    name = stem or job.job_id
+    if job.order.chapters is not Chapters.FOLDER:
+        name = f"{name}.{job.order.format}"
+
+    def is_free(path: Path) -> bool:
+        beside = subtitles_path(job, path)
+        return not os.path.lexists(path) and (beside is None or not os.path.lexists(beside))
+
+    return next(path for n in itertools.count(1) if is_free(path := free_name(folder, name, n)))
+
+
+def subtitles_path(job: Job, path: Path) -> Path | None:
+    """Return where the subtitles beside the audio `path` go; None = there are none, or they lie in its folder."""
+    is_beside = job.order.subtitles is not Subtitles.NONE and job.order.chapters is not Chapters.FOLDER
+    return path.with_suffix(f".{job.order.subtitles.value}") if is_beside else None
+
+
+def publish_all(job: Job, mode: int) -> None:
+    """Give everything finished its place: the audio its committed name, the subtitles the same beside it.
+
+    Raises:
+        FileExistsError: If another file took the audio's name meanwhile: choose and commit another.
+        OSError: If it cannot be done.
+    """
+    path = Path(job.progress.path)
+    publish(finished_file(job), path, mode)
+    beside = subtitles_path(job, path)
+    if beside is None:
+        return
+    stem = beside.name
+    for n in itertools.count(1):  # the audio stands: a name that was taken since costs a number only
+        try:
+            publish(subtitles_file(job), free_name(beside.parent, stem, n), mode)
+        except FileExistsError:
+            continue
+        return
 
 
 def publish(finished: Path, path: Path, mode: int) -> None:
-    """Give the finished file its committed name; does nothing where that has happened.
+    """Give the finished file or folder its committed name; does nothing where that has happened.
 
     Raises:
         FileExistsError: If another file took the name meanwhile: choose and commit another.
@@ -35,7 +71,13 @@ def publish(finished: Path, path: Path, mode: int) -> None:
     if path.exists() and path.samefile(finished):  # renamed by link and unlink, and cut short between
         finished.unlink()
         return
-    finished.chmod(mode)
+    if finished.is_dir():
+        for file in finished.iterdir():
+            file.chmod(mode)
+        fsync_folder(finished)
+        finished.chmod(mode | (mode & 0o444) >> 2)  # who may read it may look into it
+    else:
+        finished.chmod(mode)
     rename_without_replacing(finished, path)
     fsync_folder(path.parent)
 
@@ -46,14 +88,23 @@ def finished_file(job: Job) -> Path:
 
 
 def encoded_file(job: Job) -> Path:
-    """Return where the encoder writes."""
+    """Return where the encoder writes: a file, or the folder of chapters."""
     part = Path(job.order.part)
-    return part.with_name(f"{part.name}.{job.order.format}")
+    is_folder = job.order.chapters is Chapters.FOLDER
+    return part.with_name(f"{part.name}.{'chapters' if is_folder else job.order.format}")
+
+
+def subtitles_file(job: Job) -> Path:
+    """Return where the subtitles are written before they are published."""
+    part = Path(job.order.part)
+    return part.with_name(f"{part.name}.{job.order.subtitles.value}")
 
 
 def is_part_the_output(job: Job) -> bool:
     """Whether the growing file needs nothing but its header."""
     rate = job.order.sample_rate_hz
+    if job.order.chapters is Chapters.FOLDER:
+        return False
     return job.order.format == "wav" and rate in (0, job.progress.sample_rate_hz)
 
 
@@ -94,6 +145,7 @@ def claim_of(job: Job) -> Claim:
 
 def remove_part(job: Job) -> None:
     """Remove what a job has written beside its final place."""
-    for path in (Path(job.order.part), encoded_file(job)):
+    shutil.rmtree(encoded_file(job), ignore_errors=True)
+    for path in (Path(job.order.part), encoded_file(job), subtitles_file(job)):
         with contextlib.suppress(OSError):
             path.unlink()

@@ -10,7 +10,7 @@ from voiced.models.catalogue import CATALOGUE
 from voiced.models.spec import ModelSpec
 from voiced.models.voices import Voice
 from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Subtitles, Synthesize
 
 FORMATS = ("wav", "flac")
 INLINE_CHARS = 4000
@@ -123,14 +123,18 @@ def check_format(name: str) -> str:
     return name
 
 
-def check_unserved(request: Synthesize) -> None:
-    """Refuse what the protocol knows and this version does not do, rather than leaving it out silently.
+def check_stream(request: Synthesize) -> None:
+    """Refuse what a stream cannot have, rather than leaving it out silently.
 
     Raises:
         InvalidRequest: Naming the field.
     """
-    if request.subtitles is not Subtitles.NONE:
-        raise InvalidRequest("subtitles are not made by this version")
+    if request.incoming:
+        raise InvalidRequest("a stream takes its text as the payload; ask for output=file")
+    if request.sample_rate_hz:
+        raise InvalidRequest("a stream has the engine's own rate in this version; leave sample_rate_hz out")
+    if request.subtitles is not Subtitles.NONE or request.chapters is not Chapters.ONE_FILE:
+        raise InvalidRequest("subtitles and chapters belong to a file; ask for output=file")
 
 
 def choose_voice(

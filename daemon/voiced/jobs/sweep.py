@@ -1,6 +1,7 @@
 """What an earlier end of the daemon left behind, put in order at the start."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -27,6 +28,7 @@ def sweep(paths: Paths, audio_folder: Path, kept: Collection[str]) -> None:
             discard(folder)
     for part in _entries(audio_folder / PARTS_FOLDER):
         if part.name.partition(".")[0] not in kept:
+            shutil.rmtree(part, ignore_errors=True)  # the chapters of a book
             with contextlib.suppress(OSError):
                 part.unlink()
     for document in _entries(paths.incoming):

@@ -14,9 +14,11 @@ from voiced.jobs.job import Job
 from voiced.jobs.schema import open_database
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
+from voiced.segments import Break, Plan, Segment, pack_plan
+from voiced.timeline import TIMELINE_FILE, Span, TimelineFile
 from voiced.workers.link import Fields
 from voiced_ipc.errors import InternalError, StorageFailed
-from voiced_ipc.messages import JobState
+from voiced_ipc.messages import Chapters, JobState, Subtitles
 
 PCM = b"ab" * 500
 
@@ -46,6 +48,9 @@ class Bench:
         self.encoded += 1
         if self.is_encoder_lost:
             raise InternalError("the encoder ended")
+        if fields["type"] == "subtitles":
+            Path(str(fields["target"])).write_text("WEBVTT")
+            return {"type": "finished"}
         source = Path(str(fields["source"])).read_bytes()[WAV_HEADER_BYTES:]
         Path(str(fields["target"])).write_bytes(b"fLaC" + source)
         return {"type": "finished"}
@@ -102,9 +107,10 @@ def test_another_format_is_encoded(tmp_path: Path) -> None:
     at_bench(tmp_path, play, "flac")
 
 
-@pytest.mark.parametrize("file_format", ["wav", "flac"])
+@pytest.mark.parametrize("file_format", ["wav", "flac", "chapters"])
 def test_a_crash_between_any_two_commits_is_made_good(tmp_path: Path, file_format: str) -> None:
     """Each commit of the first attempt is a place where the next one begins."""
+    is_folder = file_format == "chapters"
     for place in range(6):
         ledger: list[Job] = []
 
@@ -119,19 +125,81 @@ def test_a_crash_between_any_two_commits_is_made_good(tmp_path: Path, file_forma
                 commits += 1
                 return update(job, before)
 
+            job = with_chapters(bench) if is_folder else bench.job
+            job = job._replace(order=job.order._replace(subtitles=Subtitles.VTT))
             bench.store.update = counting  # type: ignore[method-assign]
             try:
-                await bench.finisher.finish(bench.job)
+                await bench.finisher.finish(job)
             except KeyboardInterrupt:
                 bench.store.update = update  # type: ignore[method-assign]
-                await bench.finisher.finish(await bench.known())
-            assert bench.files() == [f"book.{file_format}"]
+                await bench.finisher.finish((await bench.known())._replace(order=job.order))
+            names = [f"01 Part 0.{kind}" for kind in ("flac", "vtt")]
+            names += [f"02 Part 1.{kind}" for kind in ("flac", "vtt")]
+            expected = (
+                [f"book/{name}" for name in names] if is_folder else [f"book.{file_format}", "book.vtt"]
+            )
+            assert bench.files() == sorted(expected)
             ledger.append(await bench.known())
 
         root = tmp_path / str(place)
         root.mkdir()
-        at_bench(root, play, file_format)
+        at_bench(root, play, "flac" if is_folder else file_format)
         assert ledger[0].state is JobState.DONE
+
+
+def with_chapters(bench: Bench, count: int = 2) -> Job:
+    """Give the job chapters, in a folder of files."""
+    folder = bench.root / "spool" / bench.job.job_id
+    segments = tuple(Segment(i, i + 1, i, i + 1, "en", Break.SENTENCE, i) for i in range(count))
+    (folder / "plan").write_bytes(
+        pack_plan(Plan(count, "en", segments, tuple(f"Part {n}" for n in range(count))))
+    )
+    timeline = TimelineFile(folder / TIMELINE_FILE, 0)
+    timeline.writer(0, [Span(i * 100, i * 100 + 90) for i in range(count)])()
+    timeline.close()
+    return bench.job._replace(order=bench.job.order._replace(chapters=Chapters.FOLDER, format="flac"))
+
+
+def test_a_folder_of_chapters_appears_whole(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        done = await bench.finisher.finish(with_chapters(bench))
+        assert done.progress.path == str(tmp_path / "Audio/book")
+        assert bench.files() == ["book/01 Part 0.flac", "book/02 Part 1.flac"]
+        assert (tmp_path / "Audio/book").stat().st_mode & 0o777 == 0o750
+        assert [path.name for path in (tmp_path / "Audio/.voiced").iterdir()] == []
+
+    at_bench(tmp_path, play)
+
+
+def test_a_folder_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        (tmp_path / "Audio/book").mkdir()
+        done = await bench.finisher.finish(with_chapters(bench))
+        assert done.progress.path == str(tmp_path / "Audio/book (2)")
+        assert list((tmp_path / "Audio/book").iterdir()) == []
+
+    at_bench(tmp_path, play)
+
+
+def test_a_damaged_plan_is_told_and_keeps_everything(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        job = with_chapters(bench)
+        (tmp_path / "spool" / job.job_id / "plan").write_bytes(b"no plan")
+        with pytest.raises(StorageFailed, match="cannot be made"):
+            await bench.finisher.finish(job)
+        assert Path(job.order.part).exists()
+
+    at_bench(tmp_path, play)
+
+
+def test_subtitles_get_the_name_of_the_audio(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        (tmp_path / "Audio/book.vtt").write_text("somebody's")
+        job = bench.job._replace(order=bench.job.order._replace(subtitles=Subtitles.VTT))
+        await bench.finisher.finish(job)
+        assert bench.files() == ["book (2).vtt", "book (2).wav", "book.vtt"]
+
+    at_bench(tmp_path, play)
 
 
 def test_a_name_that_is_taken_after_it_was_committed(tmp_path: Path) -> None:

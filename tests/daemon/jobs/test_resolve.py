@@ -1,5 +1,7 @@
 """What a request leaves open is filled in from the settings."""
 
+from typing import Any
+
 import pytest
 
 from voiced.config import Config
@@ -7,12 +9,12 @@ from voiced.jobs.resolve import (
     VoiceRow,
     check_format,
     check_language,
-    check_unserved,
+    check_stream,
     find_voice,
     resolve_speech,
 )
 from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Subtitles, Synthesize
 
 CONFIG = Config(model="espeak", voice="en-gb", speed=2.0, pitch=0.5, volume=0.5)
 VOICES = [
@@ -82,10 +84,19 @@ def test_formats() -> None:
         check_format("mp7")
 
 
-def test_what_is_not_done_yet_is_refused_not_left_out() -> None:
-    check_unserved(request())
-    with pytest.raises(InvalidRequest, match="subtitles"):
-        check_unserved(request(subtitles=Subtitles.VTT))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"subtitles": Subtitles.VTT},
+        {"chapters": Chapters.FOLDER},
+        {"incoming": "x" * 20},
+        {"sample_rate_hz": 8000},
+    ],
+)
+def test_what_a_stream_cannot_have_is_refused_not_left_out(fields: dict[str, Any]) -> None:
+    check_stream(request())
+    with pytest.raises(InvalidRequest):
+        check_stream(request(**fields))
 
 
 def test_a_row_without_languages_has_none() -> None:

@@ -1,0 +1,111 @@
+"""What the scribe is asked to make of a job whose audio is all in its part. Pure."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from voiced.audio.wav import WAV_HEADER_BYTES
+from voiced.jobs import publish
+from voiced.jobs.assembly import BYTES_PER_SAMPLE
+from voiced.jobs.job import Job
+from voiced.timeline import Mark
+from voiced.workers.link import Fields
+from voiced_ipc.messages import Subtitles
+
+_TITLE_CHARS = 80
+_NO_NAME = '/\\:*?"<>|'
+"""What some file system does not take in a name."""
+
+
+class Stretch(NamedTuple):
+    """A part of the audio that becomes a file of its own, in samples."""
+
+    title: str
+    start: int
+    end: int
+
+
+def stretches(marks: Sequence[Mark], samples: int) -> list[Stretch]:
+    """Return the chapters as stretches that cover the audio; one where there are no marks."""
+    if not marks:
+        return [Stretch("", 0, samples)]
+    ends = [*(mark.start_sample for mark in marks[1:]), samples]
+    starts = [0, *ends[:-1]]
+    return [Stretch(mark.title, start, end) for mark, start, end in zip(marks, starts, ends, strict=True)]
+
+
+def whole(job: Job, folder: Path) -> Iterator[Fields]:
+    """Return what makes the one file, and its subtitles.
+
+    Args:
+        job: It.
+        folder: Its folder in the spool.
+    """
+    if not publish.is_part_the_output(job):
+        title = job.order.title or Path(job.order.name).stem
+        yield {**_finish(job, folder, publish.encoded_file(job)), "title": title, "folder": str(folder)}
+    if job.order.subtitles is not Subtitles.NONE:
+        yield _subtitles(job, folder, publish.subtitles_file(job))
+
+
+def by_chapter(job: Job, folder: Path, marks: Sequence[Mark]) -> Iterator[Fields]:
+    """Return what makes a file for each chapter, and its subtitles.
+
+    Args:
+        job: It.
+        folder: Its folder in the spool.
+        marks: Where its chapters begin.
+    """
+    found = stretches(marks, job.progress.data_bytes // BYTES_PER_SAMPLE)
+    book = job.order.title or Path(job.order.name).stem
+    for number, stretch in enumerate(found, 1):
+        name = file_name(number, len(found), stretch.title)
+        target = publish.encoded_file(job) / f"{name}.{job.order.format}"
+        yield {
+            **_finish(job, folder, target),
+            "data_offset": WAV_HEADER_BYTES + stretch.start * BYTES_PER_SAMPLE,
+            "samples": stretch.end - stretch.start,
+            "title": stretch.title or f"{book} {number}",
+            "album": book,
+            "track": number,
+            "tracks": len(found),
+        }
+        if job.order.subtitles is not Subtitles.NONE:
+            beside = target.with_name(f"{name}.{job.order.subtitles.value}")
+            yield {**_subtitles(job, folder, beside), "start": stretch.start, "end": stretch.end}
+
+
+def file_name(number: int, count: int, title: str) -> str:
+    """Return the name of a chapter's file, without its format: sorted as the chapters are, fit for any file system."""
+    kept = "".join(" " if mark in _NO_NAME or not mark.isprintable() else mark for mark in title)
+    shown = " ".join(kept.split())[:_TITLE_CHARS].strip(". ")
+    digits = max(2, len(str(count)))
+    return f"{number:0{digits}} {shown}" if shown else f"{number:0{digits}}"
+
+
+def _finish(job: Job, folder: Path, target: Path) -> Fields:
+    order, progress = job.order, job.progress
+    return {
+        "type": "finish",
+        "source": order.part,
+        "data_offset": WAV_HEADER_BYTES,
+        "samples": progress.data_bytes // BYTES_PER_SAMPLE,
+        "sample_rate_hz": progress.sample_rate_hz,
+        "target": str(target),
+        "format": order.format,
+        "target_rate_hz": order.sample_rate_hz or progress.sample_rate_hz,
+        "author": order.author,
+        "language": order.language,
+        "comment": f"Spoken by voiced with {order.speech.model}",
+        "cover": str(folder / order.cover) if order.cover else "",
+    }
+
+
+def _subtitles(job: Job, folder: Path, target: Path) -> Fields:
+    return {
+        "type": "subtitles",
+        "folder": str(folder),
+        "target": str(target),
+        "format": job.order.subtitles.value,
+        "sample_rate_hz": job.progress.sample_rate_hz,
+    }
