@@ -19,6 +19,7 @@ from voiced.jobs.sinks import Peer
 from voiced.monitor import DeviceMonitor
 from voiced.paths import Paths
 from voiced.reports import model_infos
+from voiced.tips import tips_for
 from voiced.voice_desk import VoiceDesk
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
@@ -86,6 +87,7 @@ class Desk:
             m.GetStatus: self._status,
             m.ListModels: self._models,
             m.ExplainDevice: self._explain,
+            m.GetTips: self._tips,
             **caches.answers,
         }
         self._handlers: dict[type[m.Request], Callable[..., Awaitable[m.Reply]]] = {
@@ -203,6 +205,10 @@ class Desk:
             lock=self._monitor.lock_info(),
             decisions=self._monitor.decisions(request.limit),
         )
+
+    def _tips(self, request: m.GetTips) -> m.Tips:
+        tips = [m.TipInfo(topic=tip.topic, text=tip.text) for tip in tips_for(self._monitor.hardware)]
+        return m.Tips(request_id=request.request_id, tips=tips)
 
     # -- changing -------------------------------------------------------------------------------------
 

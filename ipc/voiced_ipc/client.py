@@ -168,6 +168,10 @@ class Client:
         """Return whether a text of this length fits into memory."""
         return self._ask(m.EstimateMemory(request_id=new_id(), model=model, chars=chars), m.MemoryEstimate)
 
+    def tips(self) -> list[m.TipInfo]:
+        """Return what helps on the daemon's machine, topic by topic."""
+        return self._ask(m.GetTips(request_id=new_id()), m.Tips).tips
+
     def cache_stats(self) -> list[m.CacheInfo]:
         """Return the caches with their statistics."""
         return self._ask(m.GetCacheStats(request_id=new_id()), m.Caches).caches

@@ -316,6 +316,14 @@ class CacheInfo(Struct, frozen=True, kw_only=True):
     """Why the last miss was one."""
 
 
+class TipInfo(Struct, frozen=True, kw_only=True):
+    """One hint."""
+
+    topic: str
+    """`voices`, `text`, `emotion`, `speed` or `machine`."""
+    text: str
+
+
 class CacheEntry(Struct, frozen=True, kw_only=True):
     """One entry of a cache."""
 
@@ -685,6 +693,12 @@ class MemoryEstimate(Reply, frozen=True, kw_only=True, tag="memory-estimate"):
     recommendation: str
     best_chars: int
     """Greatest segment that is safe here."""
+
+
+class Tips(Reply, frozen=True, kw_only=True, tag="tips"):
+    """What helps on this machine, topic by topic."""
+
+    tips: list[TipInfo]
 
 
 class Models(Reply, frozen=True, kw_only=True, tag="models"):

@@ -222,6 +222,11 @@ def test_a_model_that_cannot_be_preloaded_is_a_problem_and_no_more(home: Home) -
         assert client.synthesize("Hello.", model="tone", language="en")[0]
 
 
+def test_tips_are_of_this_machine(client: Client) -> None:
+    topics = {tip.topic for tip in client.tips()}
+    assert topics == {"voices", "text", "emotion", "speed", "machine"}
+
+
 def test_a_text_is_measured_before_it_is_spoken(client: Client) -> None:
     found = client.estimate_memory("tone", chars=100)
     assert (found.model, found.device, found.is_safe) == ("tone", "cpu", True)
@@ -233,7 +238,6 @@ def test_a_text_is_measured_before_it_is_spoken(client: Client) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        m.GetTips(request_id=m.new_id()),
         m.GetMetrics(request_id=m.new_id()),
         m.OptimizeForHardware(request_id=m.new_id()),
     ],

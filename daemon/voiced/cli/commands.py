@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "engine": Command("engine", "install the packages that a family of models needs"),
     "voice": Command("voice", "make voices from recordings, list and remove them"),
     "cache": Command("cache", "show and empty the caches"),
+    "tips": Command("tips", "show what helps: voices, texts, emotion, speed, this machine"),
     "lock": Command("device", "say on which device everything runs"),
     "device": Command("device", "show which device is used, and why"),
     "run": Command("run", "run the daemon in the foreground"),
