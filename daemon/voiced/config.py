@@ -54,6 +54,9 @@ class Config(NamedTuple):
     torch_compile: str = "auto"
     threads: int = 0
 
+    hold_on_battery: bool = True
+    keep_awake: bool = True
+
     queue_limit: int = 512
     workers: int = 0
     keep_alive_s: float = 300.0
@@ -231,6 +234,12 @@ KEYS: dict[str, Key] = {
         "0 to 1024",
         "CPU threads of all workers; 0 = all cores.",
         ("OMP_NUM_THREADS",),
+    ),
+    "hold_on_battery": Key(
+        "daemon", _flag, "true or false", "On battery, batch work of large models waits for mains power."
+    ),
+    "keep_awake": Key(
+        "daemon", _flag, "true or false", "On mains power, no sleep by idleness while there is work."
     ),
     "queue_limit": Key("daemon", _number(1, 100000, int), "1 to 100000", "Unfinished jobs at most."),
     "workers": Key(

@@ -26,6 +26,7 @@ from voiced.jobs.store import Store
 from voiced.jobs.studio import Studio
 from voiced.jobs.sweep import sweep
 from voiced.logs import set_level
+from voiced.manners import Awake, Manners, awake_command
 from voiced.models.memory import Sizes
 from voiced.models.prompt_cache import PromptCache
 from voiced.models.voices import Voices
@@ -103,6 +104,8 @@ class Daemon:
             VoiceDesk(self._jobs, voices, studio, caches.prompts.forget, lambda: self.config.model),
             CacheDesk(caches),
         )
+        self._manners = Manners(Awake(awake_command()), self._jobs.scheduler.hold_batch)
+        self._monitor.on_tick = self._mind_power
         self._server = Server(self._sockets, self._desk)
         self._drop = DropFolder(self.config, self._jobs, self._publish)
         self._stop = asyncio.Event()
@@ -147,6 +150,7 @@ class Daemon:
         await self._drop.stop()
         await self._jobs.stop(self.config.shutdown_timeout_s)
         await self._monitor.stop()
+        self._manners.stop()
         with contextlib.suppress(VoicedError):
             await self._store.keep(PACE_SETTING, self._pace.dump())
         await self._pool.stop()
@@ -300,6 +304,13 @@ class Daemon:
             return f"paused, {len(runs)} job(s) wait"
         speaking = sum(1 for run in runs if run.has_begun)
         return f"speaking {speaking} job(s), {len(runs) - speaking} wait" if runs else "idle"
+
+    def _mind_power(self) -> None:
+        self._manners.look(
+            has_work=bool(self._jobs.active),
+            may_hold=self.config.hold_on_battery,
+            may_keep_awake=self.config.keep_awake,
+        )
 
     # -- chores ---------------------------------------------------------------------------------------
 

@@ -86,6 +86,8 @@ class DeviceMonitor:
         self._load_info: m.LoadInfo | None = None
         self._lags_s: deque[float] = deque(maxlen=_LAGS)
         self._task: asyncio.Task[None] | None = None
+        self.on_tick: Callable[[], None] = lambda: None
+        """Called after each sample."""
         self.problem = ""
         """What is wrong with the device asked for; empty = nothing."""
 
@@ -122,6 +124,7 @@ class DeviceMonitor:
             self._lags_s.append(max(0.0, time.monotonic() - due))
             try:
                 self._tick()
+                self.on_tick()
             except Exception:  # the top of this task: one bad reading must not end all of them
                 logger.exception("a sample of the load failed")
             due = max(due + interval_s, time.monotonic())

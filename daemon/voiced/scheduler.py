@@ -25,6 +25,7 @@ from voiced_ipc.errors import (
     SynthesisFailed,
     VoicedError,
 )
+from voiced_ipc.messages import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class Scheduler:
         self._tasks: dict[asyncio.Task[None], Assignment] = {}
         self._is_woken = False
         self.is_paused = False
+        self.holds_batch = False
+        """On battery: the batch lane waits, of models that are not lean."""
         self._is_draining = False
         self._retry: asyncio.TimerHandle | None = None
 
@@ -119,6 +122,12 @@ class Scheduler:
                 task.cancel()
                 asyncio.get_running_loop().call_later(CANCEL_S, self._insist, assignment.worker)
         self.wake()
+
+    def hold_batch(self, is_held: bool) -> None:
+        """Let batch work of large models wait, or go on."""
+        if is_held != self.holds_batch:
+            self.holds_batch = is_held
+            self.wake()
 
     def wake(self) -> None:
         """Something changed: look for work on the next turn of the loop."""
@@ -164,6 +173,9 @@ class Scheduler:
         """Give a run's next batches to free workers; return whether a worker is left for others."""
         while True:
             if run.is_over or run.is_paused:
+                return True
+            if self.holds_batch and run.job.order.lane is Lane.BATCH and not run.spec.is_lean:
+                run.note("waits for mains power (setting hold_on_battery)")
                 return True
             model, device = run.spec.model, run.job.order.speech.device
             free = self._pool.free_worker(model, device)

@@ -44,6 +44,8 @@ GOOD: dict[str, tuple[object, object]] = {
     "quantization": ("int8", "int8"),
     "torch_compile": ("force", "force"),
     "threads": (3, "3"),
+    "hold_on_battery": (False, "no"),
+    "keep_awake": (False, "no"),
     "queue_limit": (1, "1"),
     "workers": (2, "2"),
     "keep_alive_s": (-1, "-1"),

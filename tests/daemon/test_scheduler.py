@@ -214,6 +214,25 @@ def test_a_run_that_cannot_go_on_does_not_hold_up_the_next(why: str) -> None:
     on_stage(play)
 
 
+def test_on_battery_batch_work_waits_and_says_why() -> None:
+    async def play(stage: Stage) -> None:
+        book, _ = make_run(1, number=1, lane=Lane.BATCH)
+        talk, _ = stream(1, number=2)
+        stage.scheduler.hold_batch(True)
+        stage.scheduler.add(book)
+        stage.scheduler.add(talk)
+        await turns()
+        await stage.answer()
+        assert stage.owner.done == [talk.job.job_id]
+        assert any("mains power" in note for note in book.progress.notes)
+        stage.scheduler.hold_batch(False)
+        await turns()
+        await stage.answer()
+        assert stage.owner.done == [talk.job.job_id, book.job.job_id]
+
+    on_stage(play)
+
+
 def test_a_paused_scheduler_begins_nothing() -> None:
     async def play(stage: Stage) -> None:
         stage.scheduler.is_paused = True
