@@ -8,9 +8,13 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
 - `load`: memory_bytes, cpu_s; 0 = no limit. Always first; -> `ready`
 - `prepare`: task, source, name, folder, language, default_language, max_chars, first_max_chars, truncate_chars,
   max_document_bytes; payload = UTF-8 text where `source` is empty. An empty `language` is found out, `truncate_chars`
-  0 keeps the text whole. -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated.
-  With a folder, the cleaned text and the plan are in its files `text` and `plan`, on the disk. Without, the payload
-  is the plan of the text exactly as sent (its beginning, where `is_truncated`).
+  0 keeps the text whole. -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated, author,
+  document_language, cover. The title is the document's own, else its file's name; author and document_language (a
+  BCP 47 tag) are what the document says, "" where it says nothing. Its language is used where the request has none
+  and the text does not look like another.
+  With a folder, the cleaned text and the plan are in its files `text` and `plan`, on the disk, and a cover in that
+  which `cover` names: `cover.jpg`, `cover.png`, "" = there is none. Without, the payload is the plan of the text
+  exactly as sent (its beginning, where `is_truncated`).
 - `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title
   -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples
 - `reference`: task, sources, folder; recordings that become `ref-1.wav`, `ref-2.wav` ... in the folder
@@ -57,6 +61,7 @@ _BROKEN = 3
 """Exit code of a scribe that met a fault of its own."""
 
 PROGRESS_INTERVAL_S = 0.25
+_COVERS = {"image/jpeg": "cover.jpg", "image/png": "cover.png"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -279,7 +284,7 @@ class Scribe:
     def _prepare(self, task: Prepare, payload: bytes) -> None:
         from voiced.segments import pack_plan
         from voiced.text.documents import Document, read_document
-        from voiced.text.language import detect_language
+        from voiced.text.language import settle_language
         from voiced.text.plan import Limits, make_plan, truncate
 
         if task.source:
@@ -287,13 +292,17 @@ class Scribe:
         else:
             document = Document(Path(task.name).stem, _decode(payload, is_cleaned=bool(task.folder)))
         text = truncate(document.text, task.truncate_chars) if task.truncate_chars else document.text
-        language = task.language or detect_language(text, task.default_language)
+        language = task.language or settle_language(text, document.language, task.default_language)
         limits = Limits(task.max_chars, task.first_max_chars)
         chapters = [chapter for chapter in document.chapters if chapter.start < len(text)]
         plan = make_plan(text, language=language, limits=limits, chapters=chapters)
         packed = pack_plan(plan)
+        cover = _COVERS[document.cover.media_type] if document.cover and task.folder else ""
         if task.folder:
-            _write_durably(Path(task.folder), {"text": text.encode(), "plan": packed})
+            files = {"text": text.encode(), "plan": packed}
+            if document.cover:
+                files[cover] = document.cover.data
+            _write_durably(Path(task.folder), files)
         elif len(packed) > MAX_PAYLOAD_BYTES:
             raise DocumentRefused("The text is too long to be sent; hand it in as a file.")
         answer: Fields = {
@@ -305,6 +314,9 @@ class Scribe:
             "segments": len(plan.segments),
             "title": document.title,
             "is_truncated": len(text) < len(document.text),
+            "author": document.author,
+            "document_language": document.language,
+            "cover": cover,
         }
         self._link.send(answer, b"" if task.folder else packed)
 

@@ -1,5 +1,6 @@
-"""Documents to characters: plain text in any encoding; everything else is refused with what to do instead.
+"""Documents to characters: plain text in any encoding, Markdown, HTML, Word, EPUB; the rest is refused with what to do.
 
+What a document is, its name and its content say together: where they contradict each other, nothing is guessed.
 Files are opened so that nobody can make this process read what its user did not put there: no link is followed,
 no pipe is waited for, and a file that changes while it is read is not taken. Runs in the scribe.
 """
@@ -7,46 +8,50 @@ no pipe is waited for, and a file that changes while it is read is not taken. Ru
 import os
 import stat
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from voiced.text.cleaning import clean
+from voiced.text.cleaning import clean, is_binary
+from voiced.text.document import Cover, Document
 from voiced.text.encodings import decode
-from voiced.text.plan import Chapter
 from voiced_ipc.errors import DocumentRefused
 
+if TYPE_CHECKING:
+    from voiced.text.archive import Archive
 
-class Document(NamedTuple):
-    """A text that was read."""
+__all__ = ["Cover", "Document", "read_document", "read_text", "refuse_empty"]
 
-    title: str
-    text: str
-    chapters: tuple[Chapter, ...] = ()
-
-
-_READS = "This version reads plain text (.txt) in any encoding."
-_LATER = f"is not yet read by this version; save it as plain text. {_READS}"
+_ZIP = b"PK\x03\x04"
+_READS = "This version reads plain text (.txt), Markdown (.md), HTML (.html), Word (.docx) and EPUB (.epub)."
 _NEVER = f"is not read; save or export it as plain text. {_READS}"
+_PDF = (
+    "A PDF is not read: it knows where letters stand on a page, not which text they are. Save the original as .docx or "
+    f".epub, or the PDF as plain text (pdftotext file.pdf). {_READS}"
+)
+_OLD_WORD = f"An old Word document (.doc) is not read; save it as .docx. {_READS}"
+_OPEN_DOCUMENT = f"An OpenDocument text (.odt) is not read; save it as .docx or plain text. {_READS}"
+_KINDLE = f"A Kindle book is not read; get or convert it as EPUB. {_READS}"
 
 _BY_SUFFIX = {
-    ".md": f"Markdown {_LATER}",
-    ".markdown": f"Markdown {_LATER}",
-    ".html": f"HTML {_LATER}",
-    ".htm": f"HTML {_LATER}",
-    ".xhtml": f"HTML {_LATER}",
-    ".docx": f"A Word document {_LATER}",
-    ".epub": f"An EPUB {_LATER}",
-    ".pdf": f"A PDF {_NEVER}",
-    ".doc": f"An old Word document {_NEVER}",
-    ".odt": f"An OpenDocument text {_NEVER}",
-    ".rtf": f"Rich text {_NEVER}",
-    ".mobi": f"A Kindle book {_NEVER}",
-    ".azw3": f"A Kindle book {_NEVER}",
+    ".pdf": _PDF,
+    ".doc": _OLD_WORD,
+    ".odt": _OPEN_DOCUMENT,
+    ".pages": f"A Pages document is not read; export it as .docx or EPUB. {_READS}",
+    ".rtf": f"Rich text (.rtf) is not read; save it as .docx or plain text. {_READS}",
+    ".mobi": _KINDLE,
+    ".azw": _KINDLE,
+    ".azw3": _KINDLE,
+    ".fb2": f"A FictionBook {_NEVER}",
+    ".tex": f"A TeX source {_NEVER}",
 }
 _BY_MAGIC = (
-    (b"%PDF-", f"A PDF {_NEVER}"),
-    (b"PK\x03\x04", f"A zip archive, Word document or EPUB {_LATER}"),
-    (b"PK\x05\x06", f"A zip archive {_NEVER}"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"An old Office document {_NEVER}"),
+    (b"%PDF-", _PDF),
+    (_ZIP, f"A zip archive, Word document or EPUB is no plain text: let it keep its own ending. {_READS}"),
+    (b"PK\x05\x06", f"A zip archive without anything in it {_NEVER}"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "An old Office document, or one that is locked with a password, is not read; "
+        f"unlock it and save it as .docx or plain text. {_READS}",
+    ),
     (b"{\\rtf", f"Rich text {_NEVER}"),
     (b"\x1f\x8b", f"A compressed file {_NEVER}"),
     (b"BZh", f"A compressed file {_NEVER}"),
@@ -64,9 +69,10 @@ _BY_MAGIC = (
 )
 _BINARY = f"This is no text, or in an encoding that is not known. Save it as plain text in UTF-8. {_READS}"
 
-_CONTROLS = frozenset(
-    map(chr, (*range(9), *range(14, 27), *range(28, 32), 0x7F, *range(0x80, 0x85), *range(0x86, 0xA0)))
-)
+_MARKDOWN = (".md", ".markdown", ".mdown", ".mkd")
+_HTML = (".html", ".htm", ".xhtml", ".xht")
+_ZIPPED = {".docx": "a Word document", ".epub": "an EPUB"}
+_MOST_MEDIA_TYPE_BYTES = 200
 
 
 def read_text(data: bytes) -> str:
@@ -75,11 +81,9 @@ def read_text(data: bytes) -> str:
     Raises:
         DocumentRefused: If the bytes are another format, no text, or there is nothing in them.
     """
-    for magic, message in _BY_MAGIC:
-        if data.startswith(magic):
-            raise DocumentRefused(message)
+    refuse_by_magic(data)
     text = decode(data)
-    if text is None or _is_binary(text):
+    if text is None or is_binary(text):
         raise DocumentRefused(_BINARY)
     text = clean(text)
     refuse_empty(text)
@@ -96,12 +100,23 @@ def refuse_empty(text: str) -> None:
         raise DocumentRefused("The document is empty: there is nothing to say. Put some text into it.")
 
 
+def refuse_by_magic(data: bytes) -> None:
+    """Refuse what its first bytes show to be another format.
+
+    Raises:
+        DocumentRefused: If it is one.
+    """
+    for magic, message in _BY_MAGIC:
+        if data.startswith(magic):
+            raise DocumentRefused(message)
+
+
 def read_document(path: Path, max_bytes: int, *, name: str = "") -> Document:
     """Return the document in a file.
 
     Args:
         path: The file; must be regular and owned by this user.
-        max_bytes: Greatest size.
+        max_bytes: Greatest size. What is packed in it may have `archive.GROWTH` times as many in all.
         name: What its owner calls it: tells format and title; empty = the path's last part.
 
     Raises:
@@ -109,9 +124,72 @@ def read_document(path: Path, max_bytes: int, *, name: str = "") -> Document:
         OSError: If the disk fails.
     """
     shown = PurePath(name or path.name)
-    if message := _BY_SUFFIX.get(shown.suffix.lower()):
+    suffix = shown.suffix.lower()
+    if message := _BY_SUFFIX.get(suffix):
         raise DocumentRefused(message)
-    return Document(shown.stem, read_text(_read_safely(path, max_bytes)))
+    data = _read_safely(path, max_bytes)
+    document = _read(data, shown, max_bytes)
+    refuse_empty(document.text)
+    return document
+
+
+def _read(data: bytes, shown: PurePath, max_bytes: int) -> Document:
+    suffix, title = shown.suffix.lower(), shown.stem
+    if data.startswith(_ZIP):
+        return _read_zipped(data, suffix, title, max_bytes)
+    if suffix in _ZIPPED:
+        refuse_by_magic(data)
+        raise DocumentRefused(
+            f"This is not {_ZIPPED[suffix]}, though it is called {suffix}. If it is plain text, call it .txt; "
+            f"if it should be one, it is damaged: get it again. {_READS}"
+        )
+    if suffix in _HTML:
+        from voiced.text.html import read_page
+
+        refuse_by_magic(data)
+        return read_page(data, title)
+    text = read_text(data)
+    if suffix in _MARKDOWN:
+        from voiced.text.markdown import read_markdown
+
+        return read_markdown(text, title)
+    return Document(title, text)
+
+
+def _read_zipped(data: bytes, suffix: str, title: str, max_bytes: int) -> Document:
+    from voiced.text.archive import GROWTH, Archive
+    from voiced.text.docx import read_docx
+    from voiced.text.epub import read_epub
+
+    archive = Archive(data, GROWTH * max_bytes)
+    kind = _zipped_kind(archive)
+    if suffix != kind:
+        raise DocumentRefused(
+            f"This is {_ZIPPED[kind]} (*{kind}), but its name {f'ends in {suffix}' if suffix else 'has no ending'}. "
+            f"Rename it so that it ends in {kind}."
+        )
+    return read_epub(archive, title) if kind == ".epub" else read_docx(archive, title)
+
+
+def _zipped_kind(archive: "Archive") -> str:
+    """Return the suffix that a zip file should have.
+
+    Raises:
+        DocumentRefused: If it is none that is read.
+    """
+    if archive.find("META-INF/container.xml"):
+        return ".epub"
+    kind = archive.find("mimetype")
+    media_type = archive.read(kind).strip() if kind and archive.size(kind) < _MOST_MEDIA_TYPE_BYTES else b""
+    if media_type == b"application/epub+zip":
+        return ".epub"
+    if media_type.startswith(b"application/vnd.oasis.opendocument"):
+        raise DocumentRefused(_OPEN_DOCUMENT)
+    if archive.find("[Content_Types].xml"):
+        if archive.find("word/document.xml") or archive.find("word/styles.xml"):
+            return ".docx"
+        raise DocumentRefused(f"A spreadsheet or presentation {_NEVER}")
+    raise DocumentRefused(f"A zip archive is not read; unpack it and put in the texts themselves. {_READS}")
 
 
 def _read_safely(path: Path, max_bytes: int) -> bytes:
@@ -157,9 +235,3 @@ def _read_all(descriptor: int, size: int) -> bytes:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _is_binary(text: str) -> bool:
-    sample = text[:200_000]
-    strange = sum(map(_CONTROLS.__contains__, sample)) + sample.count("\ufffd")
-    return strange > 2 + len(sample) // 100

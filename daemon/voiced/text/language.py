@@ -99,6 +99,29 @@ def detect_language(text: str, default: str, *, classify: Classifier | None = No
     return default if not found or found == _base(default) else found
 
 
+def settle_language(text: str, said: str, default: str) -> str:
+    """Return the language of a text whose document says which it is.
+
+    Documents lie by habit: their programs write the language of the person who wrote, not of the text. So what they
+    say holds where the text agrees, or is too short to tell.
+
+    Args:
+        text: Any length.
+        said: BCP 47 tag; empty = the document does not say.
+        default: The tag where nothing else tells.
+    """
+    if not said:
+        return detect_language(text, default)
+    is_short = sum(map(str.isalpha, text[: 10 * FEW_LETTERS])) < FEW_LETTERS
+    found = detect_language(text, said, classify=_knows_nothing if is_short else None)
+    return said if _base(found) == _base(said) else detect_language(text, default)
+
+
+def _knows_nothing(line: str) -> tuple[str, float]:
+    """Classify by the script alone."""
+    return "", 0.0
+
+
 def _decide(sample: str, counts: Counter[str], default: str, classify: Classifier | None) -> str:
     east = counts["Kana"] + counts["Han"]
     script = max(counts, key=lambda name: (counts[name], name))

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.child_scribe.support import RunningScribe, running_scribe
+from tests.daemon.text.books import Book, Section, build_epub, make_picture
 from voiced.segments import unpack_plan
 
 _TEXT = "Die Straße ist naß. Müller fährt übers Meer, und es regnet."
+_SECTION = Section("Am Meer", ("Die Straße ist naß.", "Müller fährt übers Meer, und es regnet."))
 
 
 @pytest.fixture
@@ -30,6 +32,9 @@ def test_a_text_comes_back_as_a_plan(scribe: RunningScribe) -> None:
         "segments": 2,
         "title": "",
         "is_truncated": False,
+        "author": "",
+        "document_language": "",
+        "cover": "",
     }
     assert (plan.language, len(plan.segments), plan.chars) == ("de", 2, len(_TEXT))
 
@@ -51,6 +56,24 @@ def test_a_document_leaves_its_text_and_plan_in_the_folder(scribe: RunningScribe
     assert answer["title"] == "Ein Tag"
     assert sorted(path.name for path in folder.iterdir()) == ["plan", "text"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("PNG", "cover.png"), ("JPEG", "cover.jpg")])
+def test_a_book_leaves_its_cover_too(scribe: RunningScribe, tmp_path: Path, kind: str, name: str) -> None:
+    cover = make_picture(kind)
+    source = build_epub(tmp_path / "0123", Book("Das Licht", "Ada", "de-AT", (_SECTION,), cover))
+    folder = tmp_path / "job"
+    folder.mkdir()
+    answer, _ = scribe.ask("prepare", task=7, source=str(source), name="a.epub", folder=str(folder))
+    assert (answer["title"], answer["author"], answer["document_language"]) == ("Das Licht", "Ada", "de-AT")
+    assert (answer["cover"], answer["language"]) == (name, "de-AT")
+    assert (folder / name).read_bytes() == cover
+    assert sorted(path.name for path in folder.iterdir()) == [name, "plan", "text"]
+    assert unpack_plan((folder / "plan").read_bytes()).chapters == ("Am Meer",)
+    other, _ = scribe.ask(
+        "prepare", task=8, source=str(source), name="a.epub", folder=str(folder), language="en"
+    )
+    assert (other["language"], other["document_language"]) == ("en", "de-AT")
 
 
 def test_a_text_may_be_cut_on_request(scribe: RunningScribe) -> None:

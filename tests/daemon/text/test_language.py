@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from voiced.text.language import detect_language
+from voiced.text.language import detect_language, settle_language
 
 _SENTENCES = {
     "en": "The old man walked slowly to the harbour and looked at the boats.",
@@ -107,3 +107,20 @@ def test_without_the_model_the_default_stands_and_scripts_still_decide() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
     assert done.stderr.count(b"install voiced again") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "language"),
+    [
+        (_SENTENCES["de"], "", "de"),
+        (_SENTENCES["de"], "de-AT", "de-AT"),
+        (_SENTENCES["de"], "en-US", "de"),  # the language of the program, not of the text
+        ("Kapitel 3", "de", "de"),
+        ("Hello there", "de", "de"),  # too short to contradict
+        ("שלום", "en", "he"),  # but a script does
+        ("3", "it", "it"),
+        ("", "it", "it"),
+    ],
+)
+def test_what_a_document_says_holds_where_the_text_agrees(text: str, said: str, language: str) -> None:
+    assert settle_language(text, said, "en") == language
