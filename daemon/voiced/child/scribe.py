@@ -11,8 +11,9 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
   0 keeps the text whole. -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated.
   With a folder, the cleaned text and the plan are in its files `text` and `plan`, on the disk. Without, the payload
   is the plan of the text exactly as sent (its beginning, where `is_truncated`).
-- `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title
-  -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples
+- `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title, author, album,
+  language, comment, cover (a path or empty), chapters = [[title, start_sample]], loudness_lufs (null = as it is)
+  -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples, sample_rate_hz, notes
 - `reference`: task, sources, folder; recordings that become `ref-1.wav`, `ref-2.wav` ... in the folder
   -> `prepared`: task, recordings = [{file, sha256, seconds, sample_rate_hz}], notes
 
@@ -95,6 +96,16 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     target_rate_hz: int = 0
     """0 = the spool's."""
     title: str = ""
+    author: str = ""
+    album: str = ""
+    language: str = ""
+    comment: str = ""
+    cover: str = ""
+    """A path; empty = none."""
+    chapters: list[tuple[str, int]] = []
+    """Title and first sample of each, at the spool's rate."""
+    loudness_lufs: float | None = None
+    """None = as it is."""
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
@@ -327,6 +338,7 @@ class Scribe:
         self._link.send({"type": "prepared", "task": task.task, "recordings": recordings, "notes": notes})
 
     def _finish(self, task: Finish) -> None:
+        from voiced.audio.tags import Mark, Tags
         from voiced.audio.writers import Spool, Target, encode
 
         told = self._clock()
@@ -340,12 +352,24 @@ class Scribe:
 
         spool = Spool(Path(task.source), task.data_offset, task.samples, task.sample_rate_hz)
         rate = task.target_rate_hz or task.sample_rate_hz
-        made = encode(spool, Target(Path(task.target), task.format, rate, task.title), on_progress)
+        tags = Tags(
+            task.title,
+            task.author,
+            task.album,
+            task.language,
+            task.comment,
+            Path(task.cover) if task.cover else None,
+            tuple(Mark(title, start) for title, start in task.chapters),
+        )
+        target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs)
+        made = encode(spool, target, on_progress)
         answer: Fields = {
             "type": "finished",
             "task": task.task,
             "bytes": made.size_bytes,
             "samples": made.samples,
+            "sample_rate_hz": made.sample_rate_hz,
+            "notes": list(made.notes),
         }
         self._link.send(answer)
 
