@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from voiced.audio.cover import Cover, picture_block
 from voiced.audio.frames import frame_of
-from voiced.audio.labels import OGG, chapter_comments, labels
+from voiced.audio.labels import COMMENTED, OGG, chapter_comments, labels
 from voiced.audio.pcm import samples_of
 from voiced.audio.sink import Sink
 from voiced.audio.tags import Span, Tags
@@ -130,7 +130,7 @@ def _fill(container: "OutputContainer", sink: Sink, blocks: Iterable[bytes], out
     if outline.tags.language and kind.container in ("mp4", "mp3"):
         stream.metadata["language"] = three_letters(outline.tags.language)
     container.metadata.update(_labels(outline))
-    if kind.container != "flac" and outline.chapters:  # a FLAC has them among its comments
+    if outline.format not in COMMENTED and outline.chapters:
         container.set_chapters([_chapter(n, span, time_base) for n, span in enumerate(outline.chapters, 1)])
     picture = _add_picture(container, outline.cover) if outline.format not in OGG else None
     container.start_encoding()
@@ -143,7 +143,7 @@ def _fill(container: "OutputContainer", sink: Sink, blocks: Iterable[bytes], out
 
 def _labels(outline: Outline) -> dict[str, str]:
     told = labels(outline.format, outline.tags)
-    if outline.format == "flac":
+    if outline.format in COMMENTED:  # FFmpeg writes none into a FLAC, and rounds up the seconds in an Ogg
         told |= chapter_comments(outline.chapters, outline.sample_rate_hz)
     if outline.cover and outline.format in OGG:
         told["METADATA_BLOCK_PICTURE"] = picture_block(outline.cover)

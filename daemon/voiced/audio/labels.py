@@ -7,7 +7,7 @@ from voiced.iso639 import three_letters
 
 OGG = ("ogg", "opus")
 """The formats that are Opus in Ogg."""
-_COMMENTS = ("flac", *OGG)
+COMMENTED = ("flac", *OGG)
 """The formats whose tags are Vorbis comments: any name may be used."""
 _AUDIOBOOK = "2"
 """Of the atom `stik`: players file it under books, and remember the place in it."""
@@ -23,7 +23,7 @@ def labels(format_: str, tags: Tags) -> dict[str, str]:
         "album": neat(tags.album) or title,
         "genre": "Audiobook" if format_ == "m4b" else "Speech",
         "comment": neat(tags.comment),
-        "LANGUAGE": language if format_ in _COMMENTS else "",
+        "LANGUAGE": language if format_ in COMMENTED else "",
         "language": three_letters(language) if language and format_ == "mp3" else "",
         "media_type": _AUDIOBOOK if format_ == "m4b" else "",
     }

@@ -46,8 +46,9 @@ class Span(NamedTuple):
 
 def neat(text: str) -> str:
     """Return a tag as one line without anything that is not shown, at most `MAX_CHARS` long."""
-    words = " ".join(text.encode("utf-8", "replace").decode().split())
-    return "".join(c for c in words if c.isprintable() or c in _JOINERS)[:MAX_CHARS]
+    whole = text.encode("utf-8", "replace").decode()
+    shown = "".join(c for c in whole if c.isprintable() or c.isspace() or c in _JOINERS)
+    return " ".join(shown.split())[:MAX_CHARS].rstrip()
 
 
 _JOINERS = "\u200c\u200d\u200e\u200f"
@@ -65,14 +66,16 @@ def spans(marks: tuple[Mark, ...], samples: int, old_rate_hz: int, new_rate_hz: 
 
     The first begins at 0, as players want it. One without a title gets its number.
     """
-    places: dict[int, str] = {}
-    for mark in sorted(marks, key=lambda mark: mark.start_sample):
-        if mark.start_sample < samples:
-            place = resampled_length(max(0, mark.start_sample), old_rate_hz, new_rate_hz)
-            places[place if places else 0] = neat(mark.title)
     end = resampled_length(samples, old_rate_hz, new_rate_hz)
-    starts = [place for place in places if place < end]
+    titles: dict[int, str] = {}
+    for mark in sorted(marks, key=lambda mark: mark.start_sample):
+        start = resampled_length(max(0, mark.start_sample), old_rate_hz, new_rate_hz)
+        if start < end:
+            titles[start] = neat(mark.title)
+    starts = [0, *list(titles)[1:], end] if titles else []
     return tuple(
-        Span(places[start] or str(number), start, stop)
-        for number, (start, stop) in enumerate(itertools.pairwise([*starts, end]), 1)
+        Span(title or str(number), start, stop)
+        for number, (title, (start, stop)) in enumerate(
+            zip(titles.values(), itertools.pairwise(starts), strict=True), 1
+        )
     )

@@ -11,10 +11,11 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from voiced.audio.formats import FORMATS
 from voiced.audio.pcm import resampled_length
 from voiced.audio.tags import Tags
 from voiced.audio.wav import WAV_HEADER_BYTES
-from voiced.audio.writers import BLOCK_SAMPLES, FORMATS, Encoded, Spool, Target, encode
+from voiced.audio.writers import BLOCK_SAMPLES, Encoded, Spool, Target, encode
 from voiced_ipc.errors import InvalidRequest, StorageFailed
 
 Samples = NDArray[np.int16]
