@@ -19,7 +19,7 @@ QUIETEST_LUFS = -70.0
 LOUDEST_LUFS, SOFTEST_LUFS = -5.0, -50.0
 """What may be asked for."""
 _FLUSH_MS = 100
-"""The filter speaks every 100 ms: so much silence makes it tell about the last ones."""
+"""The filter speaks every 100 ms: so much silence makes it tell about the last peaks."""
 
 
 class Loudness(NamedTuple):
@@ -46,7 +46,6 @@ def measure(blocks: Iterable[bytes], sample_rate_hz: int) -> Loudness | None:
     meter = _Meter(sample_rate_hz)
     for block in blocks:
         meter.hear(block)
-    meter.hear(pcm.silence(_FLUSH_MS, sample_rate_hz))
     return meter.finish()
 
 
@@ -104,9 +103,8 @@ class _Meter:
 
     def finish(self) -> Loudness | None:
         """Return what all of it was."""
-        self._source.push(None)
-        self._listen()
         integrated_lufs = float(self._told.get("lavfi.r128.I", "-inf"))
+        self.hear(pcm.silence(_FLUSH_MS, self._rate))
         if not integrated_lufs > QUIETEST_LUFS:
             return None
         peak = float(self._told.get("lavfi.r128.true_peak", "0"))
@@ -118,5 +116,5 @@ class _Meter:
         while True:
             try:
                 self._told = dict(self._sink.pull().metadata) or self._told
-            except (av.error.BlockingIOError, av.error.EOFError):
+            except av.error.BlockingIOError:
                 return
