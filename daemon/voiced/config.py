@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from voiced.audio.formats import FORMATS
 from voiced.paths import Paths
 
 LANES = ("interactive", "normal", "batch")
@@ -170,7 +171,7 @@ KEYS: dict[str, Key] = {
         "Which voice; empty = the model's for the language.",
     ),
     "language": Key("speech", _name, "a BCP 47 tag such as en-GB", "Empty = found out from the text."),
-    "format": Key("speech", _word("wav", "flac"), "wav or flac", "Format of the files made."),
+    "format": Key("speech", _word(*FORMATS), ", ".join(FORMATS), "Format of the files made."),
     "speed": Key("speech", _number(0.25, 4), "0.25 to 4", "1 = the voice's own speed, 2 = twice as fast."),
     "pitch": Key("speech", _number(0, 2), "0 to 2", "1 = the voice's own pitch."),
     "volume": Key("speech", _number(0, 2), "0 to 2", "1 = the voice's own volume."),

@@ -29,6 +29,7 @@ class Mark(NamedTuple):
 
     title: str
     start_sample: int
+    """At the spool's rate."""
 
 
 class Line(NamedTuple):

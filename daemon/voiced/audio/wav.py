@@ -8,12 +8,12 @@ import struct
 from typing import NamedTuple
 
 from voiced.audio.pcm import SAMPLE_BYTES
+from voiced.audio.tags import Tags, neat
 
 WAV_HEADER_BYTES = 80
 _DS64_BYTES = 28
 _UNKNOWN = 0xFFFF_FFFF
 _PCM = 1
-_MAX_TITLE_BYTES = 4096
 
 
 class WavInfo(NamedTuple):
@@ -62,13 +62,22 @@ def wav_header(data_bytes: int, sample_rate_hz: int, channels: int = 1, trailer_
     return start + sizes + fmt + struct.pack("<4sI", b"data", _UNKNOWN)
 
 
-def wav_trailer(title: str) -> bytes:
-    """Return the chunk after the sound that names it, in UTF-8; nothing for an empty title."""
-    if not title:
-        return b""
-    name = title.encode("utf-8", "replace")[:_MAX_TITLE_BYTES].decode("utf-8", "ignore").encode() + b"\0"
-    name += b"\0" * (len(name) % 2)
-    return struct.pack("<4sI4s4sI", b"LIST", 12 + len(name), b"INFO", b"INAM", len(name)) + name
+def wav_trailer(tags: Tags) -> bytes:
+    """Return the chunk after the sound that tells about it, in UTF-8; nothing where nothing is known."""
+    told = {
+        b"INAM": neat(tags.title),
+        b"IART": neat(tags.author),
+        b"IPRD": neat(tags.album),
+        b"ILNG": neat(tags.language),
+        b"ICMT": neat(tags.comment),
+    }
+    entries = b"".join(_entry(name, text) for name, text in told.items() if text)
+    return struct.pack("<4sI4s", b"LIST", 4 + len(entries), b"INFO") + entries if entries else b""
+
+
+def _entry(name: bytes, text: str) -> bytes:
+    data = text.encode() + b"\0"
+    return struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2)
 
 
 def parse_wav(start: bytes) -> WavInfo:

@@ -1,7 +1,9 @@
 """From a spool of PCM to a finished audio file, block by block: memory does not grow with the length.
 
-`_WRITERS` is the one table of formats; another format is another line of it. Runs in the scribe; libraries are
-imported at first use.
+    spool > measured > louder or softer > another rate > encoder > file
+
+`formats` knows what there is; WAV is written here, everything else by `containers`. Runs in the scribe; libraries
+are imported at first use.
 """
 
 import contextlib
@@ -11,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from voiced.audio import pcm
-from voiced.audio.wav import wav_header, wav_trailer
+from voiced.audio import containers, loudness, pcm
+from voiced.audio.cover import Cover, NoCover, read_cover
+from voiced.audio.formats import FORMATS, Format, format_of, rate_for
+from voiced.audio.tags import Tags, spans
+from voiced.audio.wav import WAV_HEADER_BYTES, wav_header, wav_trailer
 from voiced_ipc.errors import InvalidRequest, StorageFailed
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK_SAMPLES = 1 << 17
 """256 KiB at once: a tenth of a second of work for the slowest encoder here."""
+_MEASURING = 0.2
+"""Part of the work that the first pass is, where there is one."""
 
 
 class Spool(NamedTuple):
@@ -38,9 +45,12 @@ class Target(NamedTuple):
 
     path: Path
     format: str
-    """`wav` or `flac`."""
+    """One of `FORMATS`."""
     sample_rate_hz: int
-    title: str = ""
+    """Where the format does not know it, the file has the next that it knows."""
+    tags: Tags = Tags()
+    loudness_lufs: float | None = None
+    """Integrated loudness (EBU R 128) to bring the whole to; None = as it is."""
 
 
 class Encoded(NamedTuple):
@@ -48,6 +58,10 @@ class Encoded(NamedTuple):
 
     size_bytes: int
     samples: int
+    """At the file's rate."""
+    sample_rate_hz: int
+    notes: tuple[str, ...] = ()
+    """What was left out or is otherwise than asked for, a sentence each."""
 
 
 OnProgress = Callable[[float], None]
@@ -55,25 +69,36 @@ OnProgress = Callable[[float], None]
 
 
 def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fraction: None) -> Encoded:
-    """Return the size and length of the file made from a spool; it is on the disk when this returns.
+    """Return size and length of the file made from a spool; it is on the disk when this returns.
 
     The length is `spool.samples` to the sample, or `pcm.resampled_length` of it at another rate. A file that could
     not be finished is removed. Where target and spool are one file, a WAV only gets its header.
 
     Raises:
         InvalidRequest: If the format is unknown, or cannot hold what is asked for.
-        StorageFailed: If the spool is shorter than promised, or the encoder could not write.
+        StorageFailed: If the spool is shorter than promised.
+        InternalError: If the encoder refuses.
         OSError: If a file cannot be read or written.
     """
-    write = _WRITERS.get(target.format)
-    if write is None:
-        raise InvalidRequest(f"Format {target.format!r} is not known; known: {', '.join(_WRITERS)}.")
-    samples = pcm.resampled_length(spool.samples, spool.sample_rate_hz, target.sample_rate_hz)
+    known = format_of(target.format)
+    if known is None:
+        raise InvalidRequest(f"Format {target.format!r} is not known; known: {', '.join(FORMATS)}.")
+    _check(known, spool, target)
     if _is_same_file(spool.path, target.path):
         return _finish_in_place(spool, target)
+    rate_hz = rate_for(target.format, target.sample_rate_hz)
+    samples = pcm.resampled_length(spool.samples, spool.sample_rate_hz, rate_hz)
+    cover, notes = _cover_of(target)
     descriptor = _create(target.path)
     try:
-        write(descriptor, _at_rate(_read(spool, on_progress), spool, target.sample_rate_hz), target, samples)
+        blocks, gain_notes = _levelled(spool, target.loudness_lufs, on_progress)
+        blocks = _at_rate(blocks, spool, rate_hz)
+        if target.format == "wav":
+            _write_wav(descriptor, blocks, rate_hz, samples, target.tags)
+        else:
+            chapters = spans(target.tags.chapters, spool.samples, spool.sample_rate_hz, rate_hz)
+            outline = containers.Outline(target.format, rate_hz, samples, target.tags, chapters, cover)
+            containers.write(descriptor, blocks, outline)
         os.fsync(descriptor)
         size = os.fstat(descriptor).st_size
     except BaseException:
@@ -82,7 +107,28 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
         raise
     finally:
         os.close(descriptor)
-    return Encoded(size, samples)
+    return Encoded(size, samples, rate_hz, (*notes, *gain_notes))
+
+
+def _check(known: Format, spool: Spool, target: Target) -> None:
+    if not spool.samples and not known.can_be_empty:
+        raise InvalidRequest(
+            f"A file of format {target.format} cannot hold a sound without a sample; ask for wav."
+        )
+    lufs = target.loudness_lufs
+    if lufs is not None and not loudness.SOFTEST_LUFS <= lufs <= loudness.LOUDEST_LUFS:
+        raise InvalidRequest(
+            f"{lufs:g} LUFS is no loudness for speech; ask for {loudness.SOFTEST_LUFS:g} to {loudness.LOUDEST_LUFS:g}."
+        )
+
+
+def _cover_of(target: Target) -> tuple[Cover | None, list[str]]:
+    if target.tags.cover is None or target.format == "wav":  # which has no place for one
+        return None, []
+    try:
+        return read_cover(target.tags.cover), []
+    except NoCover as error:
+        return None, [f"The cover was left out: {error}."]
 
 
 def _create(path: Path) -> int:
@@ -101,16 +147,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _finish_in_place(spool: Spool, target: Target) -> Encoded:
-    header = wav_header(0, spool.sample_rate_hz)
-    if (target.format, target.sample_rate_hz, spool.data_offset) != (
-        "wav",
-        spool.sample_rate_hz,
-        len(header),
-    ):
+    asked = (target.format, target.sample_rate_hz, spool.data_offset, target.loudness_lufs)
+    if asked != ("wav", spool.sample_rate_hz, WAV_HEADER_BYTES, None):
         raise InvalidRequest(
-            "Only a WAV at the spool's own rate, with room for its header, is finished in place."
+            "Only a WAV at the spool's own rate and loudness, with room for its header, is finished in place."
         )
-    data_bytes, trailer = pcm.bytes_of(spool.samples), wav_trailer(target.title)
+    data_bytes, trailer = pcm.bytes_of(spool.samples), wav_trailer(target.tags)
     descriptor = os.open(spool.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(descriptor).st_size < spool.data_offset + data_bytes:
@@ -119,7 +161,7 @@ def _finish_in_place(spool: Spool, target: Target) -> Encoded:
         os.ftruncate(descriptor, spool.data_offset + data_bytes + len(trailer))
         _write_at(descriptor, wav_header(data_bytes, spool.sample_rate_hz, trailer_bytes=len(trailer)), 0)
         os.fsync(descriptor)
-        return Encoded(os.fstat(descriptor).st_size, spool.samples)
+        return Encoded(os.fstat(descriptor).st_size, spool.samples, spool.sample_rate_hz)
     finally:
         os.close(descriptor)
 
@@ -139,6 +181,18 @@ def _read(spool: Spool, on_progress: OnProgress) -> Iterator[bytes]:
 
 def _too_short() -> StorageFailed:
     return StorageFailed("The spooled sound is shorter than it should be; retry the job, it is spoken again.")
+
+
+def _levelled(
+    spool: Spool, loudness_lufs: float | None, on_progress: OnProgress
+) -> tuple[Iterator[bytes], tuple[str, ...]]:
+    """Return the sound as loud as asked for, and what is to be said about that; measures it first."""
+    if loudness_lufs is None:
+        return _read(spool, on_progress), ()
+    first = _read(spool, lambda fraction: on_progress(fraction * _MEASURING))
+    gain = loudness.gain_for(loudness.measure(first, spool.sample_rate_hz), loudness_lufs)
+    second = _read(spool, lambda fraction: on_progress(_MEASURING + fraction * (1 - _MEASURING)))
+    return loudness.amplified(second, gain.db), (gain.note,) if gain.note else ()
 
 
 def _at_rate(blocks: Iterator[bytes], spool: Spool, sample_rate_hz: int) -> Iterator[bytes]:
@@ -163,12 +217,11 @@ def _at_rate(blocks: Iterator[bytes], spool: Spool, sample_rate_hz: int) -> Iter
     yield bytes(pcm.bytes_of(left))  # the filter's rounding: at most a few samples
 
 
-# -- the formats --------------------------------------------------------------------------------------
-
-
-def _write_wav(descriptor: int, blocks: Iterable[bytes], target: Target, samples: int) -> None:
-    data_bytes, trailer = pcm.bytes_of(samples), wav_trailer(target.title)
-    header = wav_header(data_bytes, target.sample_rate_hz, trailer_bytes=len(trailer))
+def _write_wav(
+    descriptor: int, blocks: Iterable[bytes], sample_rate_hz: int, samples: int, tags: Tags
+) -> None:
+    data_bytes, trailer = pcm.bytes_of(samples), wav_trailer(tags)
+    header = wav_header(data_bytes, sample_rate_hz, trailer_bytes=len(trailer))
     place = len(header)
     for block in blocks:
         place += _write_at(descriptor, block, place)
@@ -182,33 +235,3 @@ def _write_at(descriptor: int, data: bytes, place: int) -> int:
     while done < len(view):
         done += os.pwrite(descriptor, view[done:], place + done)
     return done
-
-
-def _write_flac(descriptor: int, blocks: Iterable[bytes], target: Target, samples: int) -> None:
-    import numpy as np
-    import soundfile
-
-    if not samples:
-        raise InvalidRequest("A FLAC cannot hold a sound without a sample; ask for wav.")
-    kind = {"samplerate": target.sample_rate_hz, "channels": 1, "format": "FLAC", "subtype": "PCM_16"}
-    try:
-        with soundfile.SoundFile(descriptor, "w", closefd=False, **kind) as file:
-            if target.title:
-                file.title = target.title
-            for block in blocks:
-                file.write(np.frombuffer(block, dtype="<i2").astype(np.int16, copy=False))
-        # What could not be written at the very end is not reported; but then the length is missing too.
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        with soundfile.SoundFile(descriptor, closefd=False) as file:
-            if file.frames != samples:
-                raise StorageFailed("The FLAC could not be written to its end; make room on the disk.")
-    except soundfile.LibsndfileError as error:
-        raise StorageFailed(f"The FLAC could not be written ({error}); make room on the disk.") from error
-
-
-_Writer = Callable[[int, Iterable[bytes], Target, int], None]
-"""Writes blocks of PCM into an open, empty file."""
-
-_WRITERS: dict[str, _Writer] = {"wav": _write_wav, "flac": _write_flac}
-FORMATS = tuple(_WRITERS)
-"""What `encode` can make."""

@@ -15,8 +15,12 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
   With a folder, the cleaned text and the plan are in its files `text` and `plan`, on the disk, and a cover in that
   which `cover` names: `cover.jpg`, `cover.png`, "" = there is none. Without, the payload is the plan of the text
   exactly as sent (its beginning, where `is_truncated`).
-- `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title
-  -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples
+- `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title, author, album,
+  track, tracks, language, comment, cover (a path or empty), loudness_lufs (null = as it is), folder (of the job: the
+  chapters of its plan are marked; empty = none are)
+  -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples, sample_rate_hz, notes
+- `subtitles`: task, folder (of the job), target, format, sample_rate_hz, start, end (samples; 0 = all)
+  -> `finished`: task, cues
 - `reference`: task, sources, folder; recordings that become `ref-1.wav`, `ref-2.wav` ... in the folder
   -> `prepared`: task, recordings = [{file, sha256, seconds, sample_rate_hz}], notes
 
@@ -54,6 +58,10 @@ from voiced_ipc.errors import (
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from voiced.audio.subtitles import Cue
+    from voiced.segments import Plan
+    from voiced.timeline import Mark
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +108,34 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     target_rate_hz: int = 0
     """0 = the spool's."""
     title: str = ""
+    author: str = ""
+    album: str = ""
+    language: str = ""
+    comment: str = ""
+    cover: str = ""
+    """A path; empty = none."""
+    folder: str = ""
+    """Of the job, whose chapters are marked; empty = none are."""
+    track: int = 0
+    tracks: int = 0
+    """Which file of how many; 0 = it is the only one."""
+    loudness_lufs: float | None = None
+    """None = as it is."""
+
+
+class SubtitlesOf(msgspec.Struct, frozen=True, kw_only=True):
+    """A job whose text goes beside its sound."""
+
+    task: int
+    folder: str
+    """Of the job: its text, plan and timeline."""
+    target: str
+    format: str
+    """`vtt` or `srt`."""
+    sample_rate_hz: int
+    start: int = 0
+    end: int = 0
+    """Samples of the job that the file is about; 0 = to its end."""
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +156,7 @@ class _Wording(NamedTuple):
 _OF_DOCUMENTS = _Wording(DocumentRefused, "cut the document into parts")
 _OF_RECORDINGS = _Wording(ReferenceRefused, "take a shorter recording")
 
-_Task = TypeVar("_Task", Load, Prepare, Finish, References)
+_Task = TypeVar("_Task", Load, Prepare, Finish, SubtitlesOf, References)
 
 
 class _Gone(Exception):
@@ -209,6 +245,9 @@ class Scribe:
         elif kind == "finish":
             with self._answering(task):
                 self._finish(_convert(fields, Finish))
+        elif kind == "subtitles":
+            with self._answering(task):
+                self._write_subtitles(_convert(fields, SubtitlesOf))
         elif kind == "reference":
             with self._answering(task, _OF_RECORDINGS):
                 self._make_references(_convert(fields, References))
@@ -338,7 +377,17 @@ class Scribe:
             recordings.append({"file": name, **facts})
         self._link.send({"type": "prepared", "task": task.task, "recordings": recordings, "notes": notes})
 
+    def _write_subtitles(self, task: SubtitlesOf) -> None:
+        from voiced.audio.subtitles import write_srt, write_vtt
+
+        cues = list(_cues(task))
+        written = write_srt(cues) if task.format == "srt" else write_vtt(cues)
+        target = Path(task.target)
+        _write_durably(target.parent, {target.name: written.encode()})
+        self._link.send({"type": "finished", "task": task.task, "cues": len(cues)})
+
     def _finish(self, task: Finish) -> None:
+        from voiced.audio.tags import Tags
         from voiced.audio.writers import Spool, Target, encode
 
         told = self._clock()
@@ -352,14 +401,61 @@ class Scribe:
 
         spool = Spool(Path(task.source), task.data_offset, task.samples, task.sample_rate_hz)
         rate = task.target_rate_hz or task.sample_rate_hz
-        made = encode(spool, Target(Path(task.target), task.format, rate, task.title), on_progress)
+        tags = Tags(
+            task.title,
+            task.author,
+            task.album,
+            task.language,
+            task.comment,
+            Path(task.cover) if task.cover else None,
+            _chapters(Path(task.folder)) if task.folder else (),
+            task.track,
+            task.tracks,
+        )
+        target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs)
+        made = encode(spool, target, on_progress)
         answer: Fields = {
             "type": "finished",
             "task": task.task,
             "bytes": made.size_bytes,
             "samples": made.samples,
+            "sample_rate_hz": made.sample_rate_hz,
+            "notes": list(made.notes),
         }
         self._link.send(answer)
+
+
+def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
+    """The lines of a stretch of a job, in seconds from its beginning."""
+    from voiced.audio.subtitles import Cue
+    from voiced.timeline import read_timeline, spoken_lines
+
+    folder = Path(task.folder)
+    plan, rate = _read_plan(folder), task.sample_rate_hz
+    with (folder / "text").open("rb") as text:
+        for line in spoken_lines(plan, read_timeline(folder)):
+            if line.start_sample < task.start or (task.end and line.start_sample >= task.end):
+                continue
+            segment = plan.segments[line.segment]
+            text.seek(segment.byte_start)
+            words = " ".join(text.read(segment.byte_end - segment.byte_start).decode().split())
+            start, end = line.start_sample - task.start, line.end_sample - task.start
+            yield Cue(start / rate, end / rate, words)
+
+
+def _chapters(folder: Path) -> "tuple[Mark, ...]":
+    from voiced.timeline import chapter_marks, read_timeline
+
+    return chapter_marks(_read_plan(folder), read_timeline(folder))
+
+
+def _read_plan(folder: Path) -> "Plan":
+    from voiced.segments import PlanDamaged, unpack_plan
+
+    try:
+        return unpack_plan((folder / "plan").read_bytes())
+    except PlanDamaged as error:
+        raise StorageFailed(f"The plan of the job is damaged ({error}); hand the text in again.") from error
 
 
 def _convert(fields: Fields, kind: type[_Task]) -> _Task:

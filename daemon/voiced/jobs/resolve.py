@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from voiced.audio.formats import FORMATS
 from voiced.config import Config
 from voiced.devices.lock import normal_device
 from voiced.jobs.job import Speech
@@ -12,7 +13,6 @@ from voiced.models.voices import Voice
 from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
 from voiced_ipc.messages import Chapters, Subtitles, Synthesize
 
-FORMATS = ("wav", "flac")
 INLINE_CHARS = 4000
 """Texts up to this length with a known language are planned on the loop (a fraction of a millisecond)."""
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiced.audio import pcm
+from voiced.audio.tags import Tags
 from voiced.audio.wav import WAV_HEADER_BYTES, NotWav, WavInfo, parse_wav, wav_header, wav_trailer
 
 _RATE_HZ = 24_000
@@ -43,13 +44,14 @@ def test_the_header_is_always_as_long_and_says_what_it_was_told(
 def test_plain_wav_is_read_by_others(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     sound = bytes(range(256)) * 10
-    trailer = wav_trailer("Tïtle")
+    trailer = wav_trailer(Tags("Tïtle", "Äuthor", "Album", comment="odd"))
     path.write_bytes(wav_header(len(sound), _RATE_HZ, trailer_bytes=len(trailer)) + sound + trailer)
     with wave.open(str(path)) as file:
         assert file.getparams()[:4] == (1, 2, _RATE_HZ, len(sound) // 2)
         assert file.readframes(10_000) == sound
     with soundfile.SoundFile(path) as file:
         assert (file.format, file.frames, file.title) == ("WAV", len(sound) // 2, "Tïtle")
+        assert (file.artist, file.album, file.comment) == ("Äuthor", "Album", "odd")
     assert struct.unpack_from("<I", path.read_bytes(), 4) == (path.stat().st_size - 8,)
 
 
@@ -70,10 +72,11 @@ def test_the_border_between_the_forms(size: int) -> None:
 
 
 def test_the_trailer() -> None:
-    assert wav_trailer("") == b""
+    assert wav_trailer(Tags()) == b""
+    assert wav_trailer(Tags(" \n\0")) == b""
     for title in ("a", "ab", "ß" * 10_000, "\ud800"):
-        assert len(wav_trailer(title)) % 2 == 0
-        assert len(wav_trailer(title)) < 5000
+        assert len(wav_trailer(Tags(title, title))) % 2 == 0
+        assert len(wav_trailer(Tags(title, title))) < 5000
 
 
 @pytest.mark.parametrize(

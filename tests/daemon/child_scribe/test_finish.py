@@ -44,7 +44,14 @@ def test_a_spool_becomes_a_file(scribe: RunningScribe, tmp_path: Path, format_: 
     answer, _ = scribe.ask("finish", **task)
     target = tmp_path / "out"
     rate_hz = rate_hz or _RATE_HZ
-    assert answer == {"type": "finished", "task": 7, "bytes": target.stat().st_size, "samples": 2 * rate_hz}
+    assert answer == {
+        "type": "finished",
+        "task": 7,
+        "bytes": target.stat().st_size,
+        "samples": 2 * rate_hz,
+        "sample_rate_hz": rate_hz,
+        "notes": [],
+    }
     with soundfile.SoundFile(target) as file:
         assert (file.samplerate, file.frames, file.title) == (rate_hz, 2 * rate_hz, "Ein Tag")
 
