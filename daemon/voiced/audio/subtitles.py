@@ -106,16 +106,20 @@ def _wrapped(units: list[_Unit], columns: int) -> list[str]:
 
 def _units(text: str) -> Iterator[_Unit]:
     """Yield words; where words are not set apart, what may stand alone on a line; never more than a line of it."""
-    shown = "".join(c if c.isprintable() or unicodedata.category(c) == "Cf" else " " for c in text)
-    for word in shown.encode("utf-8", "replace").decode().split():
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or unicodedata.category(c) == "Cf" else " " for c in text)
+    for word in text.split():
         gap = 1
-        for unit in _pieces(word):
-            yield _Unit(unit, _columns(unit), gap)
+        for piece in _pieces(word):
+            yield _Unit(piece, _columns(piece), gap)
             gap = 0
 
 
 def _pieces(word: str) -> Iterator[str]:
     """Cut a word between wide characters, and where it is wider than a line."""
+    if word.isascii() and len(word) <= MAX_COLUMNS:  # most words, at once
+        yield word
+        return
     held = ""
     for cluster in _clusters(word):
         is_full = _columns(held) + _columns(cluster) > MAX_COLUMNS
@@ -146,7 +150,7 @@ def _clusters(word: str) -> Iterator[str]:
 
 
 def _columns(text: str) -> int:
-    return sum(2 if _is_wide(c) else 1 for c in text)
+    return len(text) if text.isascii() else sum(2 if _is_wide(c) else 1 for c in text)
 
 
 def _is_wide(character: str) -> bool:
