@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from voiced.audio.formats import FORMATS
+from voiced.audio.formats import FORMATS, LOUDNESS_LUFS
 from voiced.paths import Paths
 
 LANES = ("interactive", "normal", "batch")
@@ -26,6 +26,7 @@ class Config(NamedTuple):
     voice: str = ""
     language: str = ""
     format: str = "wav"
+    loudness_lufs: float = 0.0
     speed: float = 1.0
     pitch: float = 1.0
     volume: float = 1.0
@@ -109,6 +110,12 @@ def _number(low: float, high: float, kind: type = float) -> Callable[[object], A
     return parse
 
 
+def _loudness(value: object) -> float:
+    if str(value).lower() in ("off", "0", "0.0"):
+        return 0.0
+    return float(_number(*LOUDNESS_LUFS)(value))
+
+
 def _flag(value: object) -> bool:
     text = str(value).lower()
     if text in ("true", "1", "yes", "on"):
@@ -172,6 +179,12 @@ KEYS: dict[str, Key] = {
     ),
     "language": Key("speech", _name, "a BCP 47 tag such as en-GB", "Empty = found out from the text."),
     "format": Key("speech", _word(*FORMATS), ", ".join(FORMATS), "Format of the files made."),
+    "loudness_lufs": Key(
+        "speech",
+        _loudness,
+        "off, or {:g} to {:g}".format(*LOUDNESS_LUFS),
+        "Loudness of the files made (EBU R 128), such as -19 for audiobooks; 0 = off, as spoken.",
+    ),
     "speed": Key("speech", _number(0.25, 4), "0.25 to 4", "1 = the voice's own speed, 2 = twice as fast."),
     "pitch": Key("speech", _number(0, 2), "0 to 2", "1 = the voice's own pitch."),
     "volume": Key("speech", _number(0, 2), "0 to 2", "1 = the voice's own volume."),

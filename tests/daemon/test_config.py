@@ -18,6 +18,7 @@ GOOD: dict[str, tuple[object, object]] = {
     "voice": ("en-us", "en-us"),
     "language": ("de", "de"),
     "format": ("flac", "FLAC"),
+    "loudness_lufs": (-19, "-19"),
     "speed": (1.5, "1.5"),
     "pitch": (0, "0"),
     "volume": (2, "2"),
@@ -62,6 +63,7 @@ GOOD: dict[str, tuple[object, object]] = {
 }
 BAD: dict[str, list[object]] = {
     "format": ["mp7", 3, []],
+    "loudness_lufs": [-4, -51, 19, "loud", False, float("nan"), []],
     "speed": [0.2, 5, "fast", True, float("nan"), float("inf"), []],
     "threads": [-1, 1e400, float("inf"), float("nan"), "many", False, {}],
     "model": ["x" * 201, 5, "a\0b"],
@@ -101,6 +103,12 @@ def wanted(key: str, value: object, paths: Paths) -> object:
     if isinstance(value, list):
         return tuple(value)
     return paths.home / str(value) if key.endswith("_folder") else value
+
+
+@pytest.mark.parametrize("off", ["off", "OFF", "0", 0, 0.0])
+def test_loudness_may_be_off(paths: Paths, off: object) -> None:
+    config, problems = load_config(paths, {"VOICED_LOUDNESS_LUFS": "-23"}, {"loudness_lufs": off})
+    assert (config.loudness_lufs, problems) == (0.0, ())
 
 
 def test_the_table_of_this_test_is_whole() -> None:

@@ -1,4 +1,4 @@
-"""The formats of finished files: what each is called, what it can hold. Imports nothing; the daemon asks it too."""
+"""What may be asked of finished files: formats, what each can hold, loudness. Imports nothing; the daemon asks too."""
 
 from typing import NamedTuple
 
@@ -27,6 +27,9 @@ _KNOWN = {
 }
 FORMATS = tuple(_KNOWN)
 """What a finished file can be; each is also the ending of its name."""
+
+LOUDNESS_LUFS = (-50.0, -5.0)
+"""The softest and the loudest that speech may be asked to be, integrated (EBU R 128)."""
 
 
 def format_of(name: str) -> Format | None:

@@ -16,8 +16,6 @@ MAX_TRUE_PEAK_DBTP = -1.0
 """EBU R 128: the greatest true peak; it leaves room for what a lossy encoder adds."""
 QUIETEST_LUFS = -70.0
 """BS.1770's absolute gate: what is below counts as silence."""
-LOUDEST_LUFS, SOFTEST_LUFS = -5.0, -50.0
-"""What may be asked for."""
 _FLUSH_MS = 100
 """The filter speaks every 100 ms: so much silence makes it tell about the last peaks."""
 

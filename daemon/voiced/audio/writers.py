@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from voiced.audio import containers, loudness, pcm
 from voiced.audio.cover import Cover, NoCover, read_cover
-from voiced.audio.formats import FORMATS, Format, format_of, rate_for
+from voiced.audio.formats import FORMATS, LOUDNESS_LUFS, Format, format_of, rate_for
 from voiced.audio.tags import Tags, spans
 from voiced.audio.wav import WAV_HEADER_BYTES, wav_header, wav_trailer
 from voiced_ipc.errors import InvalidRequest, StorageFailed
@@ -115,11 +115,10 @@ def _check(known: Format, spool: Spool, target: Target) -> None:
         raise InvalidRequest(
             f"A file of format {target.format} cannot hold a sound without a sample; ask for wav."
         )
+    softest, loudest = LOUDNESS_LUFS
     lufs = target.loudness_lufs
-    if lufs is not None and not loudness.SOFTEST_LUFS <= lufs <= loudness.LOUDEST_LUFS:
-        raise InvalidRequest(
-            f"{lufs:g} LUFS is no loudness for speech; ask for {loudness.SOFTEST_LUFS:g} to {loudness.LOUDEST_LUFS:g}."
-        )
+    if lufs is not None and not softest <= lufs <= loudest:
+        raise InvalidRequest(f"{lufs:g} LUFS is no loudness for speech; ask for {softest:g} to {loudest:g}.")
 
 
 def _cover_of(target: Target) -> tuple[Cover | None, list[str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import soundfile
 
@@ -54,6 +55,68 @@ def test_a_spool_becomes_a_file(scribe: RunningScribe, tmp_path: Path, format_: 
     }
     with soundfile.SoundFile(target) as file:
         assert (file.samplerate, file.frames, file.title) == (rate_hz, 2 * rate_hz, "Ein Tag")
+
+
+def test_a_book_with_all_that_is_known_of_it(scribe: RunningScribe, tmp_path: Path) -> None:
+    (tmp_path / "cover").write_bytes(b"no picture")
+    task = task_for(
+        tmp_path,
+        format="m4b",
+        target_rate_hz=44_000,
+        title="Ein Tag",
+        author="A. Autorin",
+        album="Tage",
+        language="de-AT",
+        comment="Spoken by voiced",
+        cover=str(tmp_path / "cover"),
+        chapters=[["Eins", 0], ["Zwei", _RATE_HZ]],
+        loudness_lufs=-19.0,
+    )
+    answer, _ = scribe.ask("finish", **task)
+    assert answer == {
+        "type": "finished",
+        "task": 7,
+        "bytes": (tmp_path / "out").stat().st_size,
+        "samples": 2 * 44_100,
+        "sample_rate_hz": 44_100,
+        "notes": [
+            "The cover was left out: it is no JPEG and no PNG.",
+            "The sound is too short or too soft to be levelled; its loudness stays.",
+        ],
+    }
+    with av.open(str(tmp_path / "out")) as container:
+        found = container.metadata
+        chapters = [(chapter["metadata"]["title"], chapter["start"]) for chapter in container.chapters()]
+        assert container.streams.audio[0].language == "deu"
+    assert (found["title"], found["artist"], found["album"]) == ("Ein Tag", "A. Autorin", "Tage")
+    assert found["comment"] == "Spoken by voiced"
+    assert [title for title, _ in chapters] == ["Eins", "Zwei"]
+
+
+@pytest.mark.parametrize(
+    ("format_", "why"), [("flac", {"samples": 0}), ("m4b", {"loudness_lufs": 3.0}), ("mp5", {})]
+)
+def test_what_cannot_be_made_is_refused(
+    scribe: RunningScribe, tmp_path: Path, format_: str, why: dict[str, Any]
+) -> None:
+    answer, _ = scribe.ask("finish", **task_for(tmp_path, format=format_, **why))
+    assert (answer["type"], answer["code"]) == ("failed", "invalid-request")
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+@pytest.mark.parametrize("format_", ["opus", "m4b"])
+def test_a_book_is_cancelled_while_it_is_measured_or_encoded(
+    scribe: RunningScribe, tmp_path: Path, format_: str
+) -> None:
+    scribe.send("finish", **task_for(tmp_path, _LONG_S, format=format_, loudness_lufs=-19.0))
+    assert scribe.receive()[0]["type"] == "progress"
+    scribe.send("cancel", task=7)
+    while (answer := scribe.receive()[0])["type"] == "progress":
+        pass
+    assert (answer["type"], answer["code"]) == ("failed", "job-cancelled")
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+    answer, _ = scribe.ask("finish", **task_for(tmp_path, format=format_))
+    assert answer["type"] == "finished"
 
 
 def test_failures_are_answered_and_leave_no_file(scribe: RunningScribe, tmp_path: Path) -> None:
