@@ -28,6 +28,10 @@ _DAMAGED = "The file is damaged, or was not copied to its end; get it again."
 _BOMB = (
     "The file holds far more than its size says, as a zip bomb does; it is not opened. Save it as plain text."
 )
+_OVERLAPPING = (
+    "The file's entries overlap, as in a zip bomb or a damaged file. Get it again, or save it as plain text."
+)
+_CROWDED = f"The file has more than {MOST_ENTRIES:,} entries, as a zip bomb does. Save it as plain text."
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -45,18 +49,14 @@ class Archive:
             DocumentRefused: If it is damaged, or made to do harm.
         """
         if data.count(_ENTRY) > MOST_ENTRIES:
-            raise DocumentRefused(
-                f"The file has more than {MOST_ENTRIES:,} entries, as a zip bomb does. {_REMEDY}"
-            )
+            raise DocumentRefused(_CROWDED)
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
             raise DocumentRefused(_DAMAGED) from error
         entries = self._zip.infolist()
         if len(entries) > MOST_ENTRIES:
-            raise DocumentRefused(
-                f"The file has more than {MOST_ENTRIES:,} entries, as a zip bomb does. {_REMEDY}"
-            )
+            raise DocumentRefused(_CROWDED)
         _refuse_overlaps(entries)
         self._left_bytes = most_bytes
         self._entries = {name: entry for entry in entries if (name := _inner_name(entry))}
@@ -111,9 +111,6 @@ class Archive:
         return data
 
 
-_REMEDY = "Save it as plain text."
-
-
 def _is_bomb(entry: zipfile.ZipInfo) -> bool:
     return entry.file_size > _RATIO_FROM_BYTES and entry.file_size > _MOST_RATIO * max(entry.compress_size, 1)
 
@@ -123,7 +120,7 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo]) -> None:
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            raise DocumentRefused(_BOMB)
+            raise DocumentRefused(_OVERLAPPING)
         end = entry.header_offset + 30 + len(entry.filename) + entry.compress_size
 
 

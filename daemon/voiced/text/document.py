@@ -14,53 +14,11 @@ MOST_COVER_BYTES = 8 << 20
 _TITLE_CHARS = 300
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,4}", re.IGNORECASE)
-_LONG_CODES = dict(
-    zip(
-        [
-            "ara",
-            "chi",
-            "deu",
-            "dut",
-            "eng",
-            "fra",
-            "fre",
-            "ger",
-            "hin",
-            "ita",
-            "jpn",
-            "kor",
-            "nld",
-            "pol",
-            "por",
-            "rus",
-            "spa",
-            "tur",
-            "zho",
-        ],
-        [
-            "ar",
-            "zh",
-            "de",
-            "nl",
-            "en",
-            "fr",
-            "fr",
-            "de",
-            "hi",
-            "it",
-            "ja",
-            "ko",
-            "nl",
-            "pl",
-            "pt",
-            "ru",
-            "es",
-            "tr",
-            "zh",
-        ],
-        strict=True,
-    )
+_LONG = (
+    "ara:ar chi:zh deu:de dut:nl eng:en fra:fr fre:fr ger:de hin:hi ita:it jpn:ja kor:ko nld:nl pol:pl por:pt rus:ru "
+    "spa:es tur:tr zho:zh"
 )
+_LONG_CODES = dict(pair.split(":") for pair in _LONG.split())
 """Codes of ISO 639-2 that old books have where BCP 47 wants the short one."""
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 

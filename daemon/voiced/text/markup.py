@@ -7,6 +7,7 @@ XML is read as HTML, which knows no errors. A tree that the parser had to give u
 
 import codecs
 import re
+import sys
 from collections.abc import Callable
 from html.entities import html5
 from typing import TYPE_CHECKING
@@ -30,7 +31,11 @@ _XML_DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>", re.IGNORECASE)
 _DOCUMENT_TYPE = re.compile(r"<!DOCTYPE\b[^<>\[]*([>\[]?)", re.IGNORECASE)
 _WITHIN_SUBSET = re.compile(r"<!--(?:(?!-->).){0,1000}-->|\"[^\"]*\"|'[^']*'|\]\s*>", re.DOTALL)
 _MOST_SUBSET_CHARS = 1 << 16
+_MOST_DOCUMENT_TYPES = 8
+"""There is one. What is behind many is not harmful either: the parser is told to resolve nothing."""
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31});")
+_REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
+_MOST_DIGITS = 7
 _XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _EMBEDDED = re.compile(r"data:[\w/+.;=-]{0,100}base64,[A-Za-z0-9+/=\s]{64,}")
 """Pictures and fonts within a page: megabytes that nobody reads."""
@@ -160,21 +165,31 @@ def _prepared(text: str) -> bytes:
     text = _XML_DECLARATION.sub("", text.lstrip("\ufeff"), count=1)
     text = _without_document_type(text)
     text = _EMBEDDED.sub("data:,", text)
+    text = _REFERENCE.sub(_as_valid, text)
     text = _ENTITY.sub(_as_characters, text)
     return _NOT_XML.sub("", text).encode("utf-8") or b" "
 
 
 def _without_document_type(text: str) -> str:
-    found = _DOCUMENT_TYPE.search(text)
-    if found is None:
-        return text
-    end = found.end()
-    if found[1] == "[":
-        parts = _WITHIN_SUBSET.finditer(text, end, end + _MOST_SUBSET_CHARS)
-        end = next((part.end() for part in parts if part[0].startswith("]")), 0)
-        if not end:
-            raise DocumentRefused(f"Its document type is without an end: it {DAMAGED}")
-    return text[: found.start()] + text[end:]
+    for _ in range(_MOST_DOCUMENT_TYPES):
+        found = _DOCUMENT_TYPE.search(text)
+        if found is None:
+            break
+        end = found.end()
+        if found[1] == "[":
+            parts = _WITHIN_SUBSET.finditer(text, end, end + _MOST_SUBSET_CHARS)
+            end = next((part.end() for part in parts if part[0].startswith("]")), end)
+        text = text[: found.start()] + text[end:]
+    return text
+
+
+def _as_valid(reference: re.Match[str]) -> str:
+    """Return a reference by number as it stands, if there is such a character: the parser mends no surrogates."""
+    hexadecimal, decimal = reference[1], reference[2]
+    digits = hexadecimal or decimal
+    number = int(digits, 16 if hexadecimal else 10) if len(digits) <= _MOST_DIGITS else -1
+    is_one = 0 < number <= sys.maxunicode and not _NOT_XML.match(chr(number))
+    return reference[0] if is_one else "\ufffd"
 
 
 def _as_characters(entity: re.Match[str]) -> str:

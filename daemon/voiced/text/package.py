@@ -144,7 +144,7 @@ def resolve(archive: Archive, base: str, href: str) -> Place | None:
     if _SCHEME.match(path):
         return None
     if not path:
-        return Place(base, unquote(mark))
+        return Place(base, unquote(mark)) if base else None
     folder = posixpath.dirname(base)
     # First as it stands: some names have percent signs of their own.
     for candidate in (path, unquote(path), unquote(path.partition("?")[0])):
