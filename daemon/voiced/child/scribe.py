@@ -7,8 +7,9 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
 
 - `load`: memory_bytes, cpu_s; 0 = no limit. Always first; -> `ready`
 - `prepare`: task, source, name, folder, language, default_language, max_chars, first_max_chars, truncate_chars,
-  max_document_bytes; payload = UTF-8 text where `source` is empty. An empty `language` is found out, `truncate_chars`
-  0 keeps the text whole. -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated.
+  max_document_bytes, lexicon, spells_numbers; payload = UTF-8 text where `source` is empty. An empty `language` is
+  found out, `truncate_chars` 0 keeps the text whole, `lexicon` is the user's file, empty = none.
+  -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated.
   With a folder, the cleaned text and the plan are in its files `text` and `plan`, on the disk. Without, the payload
   is the plan of the text exactly as sent (its beginning, where `is_truncated`).
 - `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title
@@ -51,6 +52,8 @@ from voiced_ipc.errors import (
 if TYPE_CHECKING:
     from types import FrameType
 
+    from voiced.text.lexicon_file import LexiconFile
+
 logger = logging.getLogger(__name__)
 
 _BROKEN = 3
@@ -80,6 +83,9 @@ class Prepare(msgspec.Struct, frozen=True, kw_only=True):
     first_max_chars: int = 0
     truncate_chars: int = 0
     max_document_bytes: int = 64 << 20
+    lexicon: str = ""
+    spells_numbers: bool = False
+    """The engine speaks letters only."""
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +187,7 @@ class Scribe:
         self._clock = clock
         self._limits = Load()
         self._is_timed = False
+        self._lexicon: LexiconFile | None = None
 
     def run(self) -> None:
         """Serve until the daemon says `end` or is gone."""
@@ -280,7 +287,9 @@ class Scribe:
         from voiced.segments import pack_plan
         from voiced.text.documents import Document, read_document
         from voiced.text.language import detect_language
+        from voiced.text.lexicon_file import LexiconFile
         from voiced.text.plan import Limits, make_plan, truncate
+        from voiced.text.spoken import spoken_forms
 
         if task.source:
             document = read_document(Path(task.source), task.max_document_bytes, name=task.name)
@@ -291,7 +300,9 @@ class Scribe:
         limits = Limits(task.max_chars, task.first_max_chars)
         chapters = [chapter for chapter in document.chapters if chapter.start < len(text)]
         plan = make_plan(text, language=language, limits=limits, chapters=chapters)
-        packed = pack_plan(plan)
+        self._lexicon = self._lexicon or LexiconFile()
+        lexicon = self._lexicon.get(Path(task.lexicon) if task.lexicon else None)
+        packed = pack_plan(spoken_forms(plan, text, lexicon, spells_numbers=task.spells_numbers))
         if task.folder:
             _write_durably(Path(task.folder), {"text": text.encode(), "plan": packed})
         elif len(packed) > MAX_PAYLOAD_BYTES:

@@ -5,24 +5,17 @@ between words count as words each, so there it is the string itself; a Korean wo
 entries that fit at a place the longest wins, then the one of the nearer language, then the one that heeds case.
 What an entry gives is never looked at again.
 
-Pure, but for `read_lexicon`. Small texts are planned inside the daemon, so this module imports little. Any thread.
+Pure. Small texts are planned inside the daemon, so this module imports little. Any thread.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-MAX_ENTRIES = 10_000
 MAX_WORD_CHARS = 100
 MAX_SPOKEN_CHARS = 200
-MAX_PROBLEMS = 20
-"""That are told one by one."""
-MAX_FILE_BYTES = 8 << 20
-"""Ten thousand entries as long as they may be, with room for comments."""
 CASES = ("fold", "exact")
-_KEYS = ("word", "spoken", "language", "case")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 
 _SOLID = (
@@ -72,18 +65,6 @@ class Entry(NamedTuple):
         return _plain(self.word, folds=not self.is_exact), self.language.lower(), self.is_exact
 
 
-class Problem(NamedTuple):
-    """Something in the file that could not be used."""
-
-    place: str
-    """Which entry, or `file`."""
-    message: str
-    """What is wrong, what is allowed."""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
-
-
 class Piece(NamedTuple):
     """A stretch of a text in its spoken form."""
 
@@ -100,33 +81,6 @@ class Lexicon:
         self._by_key: dict[tuple[str, str, bool], Entry] = {entry.key: entry for entry in entries}
         self._languages = frozenset(entry.language.lower() for entry in entries)
         self._lengths = _lengths(self.entries)
-
-    @classmethod
-    def parse(cls, text: str) -> tuple["Lexicon", tuple[Problem, ...]]:
-        """Return the lexicon that a file's text holds, and what could not be used of it; never raises.
-
-        One bad entry costs itself alone, be it no TOML at all. Of entries that say the same, the last holds.
-        """
-        problems: list[Problem] = []
-        entries: dict[tuple[str, str, bool], Entry] = {}
-        for number, table in enumerate(_tables(text, problems), 1):
-            if isinstance(table, Problem):
-                problems.append(table)
-                continue
-            entry = _entry(table)
-            if isinstance(entry, str):
-                problems.append(Problem(_place(number, table), entry))
-                continue
-            if entry.key in entries:
-                problems.append(Problem(_place(number, table), "stands there twice; the last one holds"))
-            elif len(entries) == MAX_ENTRIES:
-                problems.append(Problem("file", f"has more than {MAX_ENTRIES} entries; the first ones hold"))
-                break
-            entries[entry.key] = entry
-        if len(problems) > MAX_PROBLEMS:
-            more = Problem("file", f"{len(problems) - MAX_PROBLEMS} more entries cannot be used")
-            problems[MAX_PROBLEMS:] = [more]
-        return cls(tuple(entries.values())), tuple(problems)
 
     def spoken(self, text: str, language: str) -> str | None:
         """Return the spoken form of a text; None = nothing changes."""
@@ -199,39 +153,6 @@ class Lexicon:
         return None
 
 
-def read_lexicon(path: Path) -> tuple[Lexicon, tuple[str, ...]]:
-    """Return the lexicon in a file and what could not be used of it, in words; without a file it is empty."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        return Lexicon(), ()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        return Lexicon(), (f"{path}: cannot be read ({reason}); words are spoken as they are written",)
-    lexicon, problems = Lexicon.parse(text)
-    return lexicon, tuple(f"{path}: {problem}" for problem in problems)
-
-
-class LexiconFile:
-    """A lexicon's file as it is now: read again only where it has changed."""
-
-    def __init__(self) -> None:
-        self._version: tuple[str, int, int, int] | None = None
-        self._lexicon = Lexicon()
-
-    def get(self, path: Path) -> Lexicon:
-        """Return the lexicon in `path`; problems are told by those who read it at the start."""
-        version = _version(path)
-        if version is None or version != self._version:
-            self._lexicon, _ = read_lexicon(path)
-            self._version = version
-        return self._lexicon
-
-
 def check(entry: Entry) -> str:
     """Return what is wrong with an entry and what is allowed; empty = nothing."""
     if not entry.word.strip() or len(entry.word) > MAX_WORD_CHARS or _is_odd(entry.word):
@@ -245,77 +166,8 @@ def check(entry: Entry) -> str:
     return ""
 
 
-# -- from the file to entries -------------------------------------------------------------------------
-
-
-def _tables(text: str, problems: list[Problem]) -> Iterator[object]:
-    """Return what stands as entries; a part of the file that is no TOML comes as its `Problem`."""
-    import tomllib
-
-    try:
-        tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
-        yield from _tables_one_by_one(text)
-        return
-    problems += (
-        Problem(name, "is not known; a lexicon has [[entry]] tables only")
-        for name in tables
-        if name != "entry"
-    )
-    listed = tables.get("entry", [])
-    if isinstance(listed, list):
-        yield from listed
-    else:
-        problems.append(Problem("entry", "is no list: write [[entry]] in double brackets"))
-
-
-_HEAD = re.compile(r"^[ \t]*\[\[[ \t]*entry[ \t]*\]\]", re.MULTILINE)
-
-
-def _tables_one_by_one(text: str) -> Iterator[object]:
-    import tomllib
-
-    starts = [match.start() for match in _HEAD.finditer(text)]
-    for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
-        try:
-            yield from tomllib.loads(text[start:end]).get("entry", [])
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            line = text.count("\n", 0, start) + 1
-            reason = str(error).partition(" (at ")[0]
-            yield Problem(f"the entry from line {line} on", f"is no TOML and was left out ({reason})")
-
-
-def _entry(table: object) -> Entry | str:
-    """Return the entry in a table, or what is wrong with it."""
-    if not isinstance(table, Mapping):
-        return "is no table: write [[entry]] and below it word = and spoken ="
-    for key, value in table.items():
-        if key not in _KEYS:
-            return f"{key} is not known; allowed: {', '.join(_KEYS)}"
-        if not isinstance(value, str):
-            return f"{key} is no text in quotes"
-    for key in _KEYS[:2]:
-        if key not in table:
-            return f"{key} is missing"
-    entry = Entry(**{key: unicodedata.normalize("NFC", value) for key, value in table.items()})
-    return check(entry) or entry
-
-
-def _place(number: int, table: object) -> str:
-    word = table.get("word") if isinstance(table, Mapping) else None
-    return f"entry {number}" + (f" ({word[:MAX_WORD_CHARS]!r})" if isinstance(word, str) else "")
-
-
 def _is_odd(text: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
-
-
-def _version(path: Path) -> tuple[str, int, int, int] | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return str(path), facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 # -- looking up ---------------------------------------------------------------------------------------
