@@ -9,7 +9,6 @@
 Any process; imports little.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -181,6 +180,8 @@ def _version(path: Path) -> tuple[str, int, int, int] | None:
 
 def with_entry(text: str, entry: Entry) -> str:
     """Return a file's text with an entry at its end; those that say the same go."""
+    import json
+
     kept = without_entries(text, lambda other: other.key == entry.key).rstrip()
     fields = {key: value for key, value in entry._asdict().items() if value or key in _KEYS[:2]}
     # What JSON escapes, TOML reads alike.
