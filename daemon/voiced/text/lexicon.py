@@ -17,7 +17,7 @@ from typing import NamedTuple
 MAX_WORD_CHARS = 100
 MAX_SPOKEN_CHARS = 200
 CASES = ("fold", "exact")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+_LANGUAGE = r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*"
 
 _SOLID = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17d3\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
@@ -30,8 +30,8 @@ _MARKS = (
 )
 """What belongs to a word though Python's \\w lacks it: accents, vowel signs of Hebrew, Arabic and India, joiners."""
 _WORD = rf"(?:[^\W{_SOLID}]|[{_MARKS}])+"
-_HANGUL = re.compile(r"[\uac00-\ud7a3]+")
-_PARTICLE = re.compile(
+_HANGUL = "[\uac00-\ud7a3]+"
+_PARTICLE = (
     "은|는|이|가|을|를|의|에|도|만|로|으로|와|과|랑|이랑|에서|에게|께|께서|한테|부터|까지|처럼|보다|이나|나|라도|이라도|마다|조차|밖에"
     "|에는|에도|에서는|에게는|으로는|로는|와는|과는|이다|입니다|이며|이고"
 )
@@ -139,10 +139,10 @@ class Lexicon:
     ) -> tuple[int, int, Entry] | None:
         """Find a Korean word with a particle behind it; the longest word first."""
         word = text[slice(*span)]
-        if not _HANGUL.fullmatch(word):
+        if not re.fullmatch(_HANGUL, word):
             return None
         for length in range(len(word) - 1, 0, -1):
-            if _PARTICLE.fullmatch(word[length:]) and (entry := self._find(word[:length], tags)):
+            if re.fullmatch(_PARTICLE, word[length:]) and (entry := self._find(word[:length], tags)):
                 return span[0], span[0] + length, entry
         return None
 
@@ -153,7 +153,7 @@ def check(entry: Entry) -> str:
         return f"word cannot be used; allowed: 1 to {MAX_WORD_CHARS} characters on one line"
     if len(entry.spoken) > MAX_SPOKEN_CHARS or _is_odd(entry.spoken):
         return f"spoken cannot be used; allowed: at most {MAX_SPOKEN_CHARS} characters on one line"
-    if entry.language and not _LANGUAGE.fullmatch(entry.language):
+    if entry.language and not re.fullmatch(_LANGUAGE, entry.language):
         return f"language {entry.language!r} cannot be used; allowed: a BCP 47 tag such as en or de-AT"
     if entry.case and entry.case not in CASES:
         return f"case {entry.case!r} cannot be used; allowed: {' or '.join(CASES)}"
