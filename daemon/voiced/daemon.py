@@ -65,6 +65,7 @@ class Daemon:
         self.config = booted.config
         self._config_problems: tuple[Problem, ...] = booted.problems
         self._preload_problems: list[str] = []
+        self._lexicon_problems: tuple[str, ...] = ()
         self._store = Store(booted.database)
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {
@@ -124,6 +125,8 @@ class Daemon:
         self._voices.sweep()
         self._jobs.background.spawn(self._sweep_library())
         self._store.start(loop)
+        if self._booted.paths.lexicon_file.exists():
+            await self._read_lexicon()
         self._server.start(loop)
         self._configure_device(self.config)
         self._pool.shelf.is_apple = self._monitor.hardware.has_mps
@@ -226,9 +229,16 @@ class Daemon:
             attempts=config.attempts, deadline_s=config.segment_deadline_s
         )
         self._configure_device(config)
+        await self._read_lexicon()
         await self._drop.reconfigure(config)
         logger.info("the configuration was read again")
-        return [str(problem) for problem in problems]
+        return [*(str(problem) for problem in problems), *self._lexicon_problems]
+
+    async def _read_lexicon(self) -> None:
+        from voiced.text.lexicon_file import read_lexicon
+
+        path = self._booted.paths.lexicon_file
+        self._intake.lexicon, self._lexicon_problems = await asyncio.to_thread(read_lexicon, path)
 
     def health(self, problems: list[str]) -> m.Health:
         """Return the daemon in one word, given what is wrong."""
@@ -239,6 +249,7 @@ class Daemon:
     def problems(self) -> list[str]:
         """Return what is wrong and how to mend it."""
         found = [*(str(problem) for problem in self._config_problems), *self._preload_problems]
+        found += self._lexicon_problems
         found += filter(None, (self._booted.database_problem, self._monitor.problem))
         detail = self._drop.info().detail
         if detail and self.config.drop_enabled:

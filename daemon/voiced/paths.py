@@ -31,6 +31,11 @@ class Paths(NamedTuple):
         return self.config / "voiced.toml"
 
     @property
+    def lexicon_file(self) -> Path:
+        """How single words are spoken."""
+        return self.config / "lexicon.toml"
+
+    @property
     def database(self) -> Path:
         """The job store."""
         return self.state / "jobs.sqlite"

@@ -7,8 +7,9 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
 
 - `load`: memory_bytes, cpu_s; 0 = no limit. Always first; -> `ready`
 - `prepare`: task, source, name, folder, language, default_language, max_chars, first_max_chars, truncate_chars,
-  max_document_bytes; payload = UTF-8 text where `source` is empty. An empty `language` is found out, `truncate_chars`
-  0 keeps the text whole. -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated, author,
+  max_document_bytes, lexicon, spells_numbers; payload = UTF-8 text where `source` is empty. An empty `language` is
+  found out, `truncate_chars` 0 keeps the text whole, `lexicon` is the user's file, empty = none.
+  -> `prepared`: task, chars, original_chars, language, segments, title, is_truncated, author,
   document_language, cover. The title is the document's own, else its file's name; author and document_language (a
   BCP 47 tag) are what the document says, "" where it says nothing. Its language is used where the request has none
   and the text does not look like another.
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
     from voiced.audio.subtitles import Cue
     from voiced.segments import Plan
+    from voiced.text.lexicon_file import LexiconFile
     from voiced.timeline import Mark
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,9 @@ class Prepare(msgspec.Struct, frozen=True, kw_only=True):
     first_max_chars: int = 0
     truncate_chars: int = 0
     max_document_bytes: int = 64 << 20
+    lexicon: str = ""
+    spells_numbers: bool = False
+    """The engine speaks letters only."""
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +227,7 @@ class Scribe:
         self._clock = clock
         self._limits = Load()
         self._is_timed = False
+        self._lexicon: LexiconFile | None = None
 
     def run(self) -> None:
         """Serve until the daemon says `end` or is gone."""
@@ -324,7 +330,9 @@ class Scribe:
         from voiced.segments import pack_plan
         from voiced.text.documents import Document, read_document
         from voiced.text.language import settle_language
+        from voiced.text.lexicon_file import LexiconFile
         from voiced.text.plan import Limits, make_plan, truncate
+        from voiced.text.spoken import spoken_forms
 
         if task.source:
             document = read_document(Path(task.source), task.max_document_bytes, name=task.name)
@@ -335,7 +343,9 @@ class Scribe:
         limits = Limits(task.max_chars, task.first_max_chars)
         chapters = [chapter for chapter in document.chapters if chapter.start < len(text)]
         plan = make_plan(text, language=language, limits=limits, chapters=chapters)
-        packed = pack_plan(plan)
+        self._lexicon = self._lexicon or LexiconFile()
+        lexicon = self._lexicon.get(Path(task.lexicon) if task.lexicon else None)
+        packed = pack_plan(spoken_forms(plan, text, lexicon, spells_numbers=task.spells_numbers))
         cover = _COVERS[document.cover.media_type] if document.cover and task.folder else ""
         if task.folder:
             files = {"text": text.encode(), "plan": packed}

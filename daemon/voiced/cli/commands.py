@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "rm": Command("library", "remove models from this computer"),
     "engine": Command("engine", "install the packages that a family of models needs"),
     "voice": Command("voice", "make voices from recordings, list and remove them"),
+    "lexicon": Command("lexicon", "say how single words are spoken"),
     "cache": Command("cache", "show and empty the caches"),
     "tips": Command("tips", "show what helps: voices, texts, emotion, speed, this machine"),
     "lock": Command("device", "say on which device everything runs"),

@@ -22,7 +22,9 @@ from voiced.models.spec import ModelSpec
 from voiced.models.voices import Voices
 from voiced.paths import Paths
 from voiced.segments import Plan, PlanDamaged, unpack_plan
+from voiced.text.lexicon import Lexicon
 from voiced.text.plan import Limits, make_plan
+from voiced.text.spoken import spoken_forms
 from voiced.workers.link import Fields
 from voiced.workers.pool import Pool
 from voiced.workers.spawn import RunAs
@@ -83,6 +85,8 @@ class Intake:
         self, config: Config, paths: Paths, pool: Pool, scribes: Scribes, added: Voices | None = None
     ) -> None:
         self.config = config
+        self.lexicon = Lexicon()
+        """How single words are spoken in small texts; replaced on reload. Scribes read the file themselves."""
         self.tier = ""
         """Of the hardware."""
         self.resolve_device: Callable[[str], tuple[str, str]] = lambda device: (device, "")
@@ -126,8 +130,10 @@ class Intake:
         speech, spec, language, likely, notes = asked
         text = _decoded(payload)
         truncate = self._truncate_chars(request, len(text))
-        if language and len(text) <= resolve.INLINE_CHARS and not truncate and not text.isspace():
+        is_inline = language and len(text) <= resolve.INLINE_CHARS and spec.speaks_numbers
+        if is_inline and not truncate and not text.isspace():
             plan = make_plan(text, language=language, limits=self._limits(spec, is_stream=True))
+            plan = spoken_forms(plan, text, self.lexicon)
             original = len(text)
         else:
             fields = self._prepare_fields(spec, language, likely, is_stream=True)
@@ -317,6 +323,8 @@ class Intake:
             "first_max_chars": limits.first_max_chars,
             "truncate_chars": 0,
             "max_document_bytes": self.config.max_document_mb << 20,
+            "lexicon": str(self._paths.lexicon_file),
+            "spells_numbers": not spec.speaks_numbers,
         }
 
     def _truncate_chars(self, request: Synthesize, chars: int) -> int:

@@ -268,6 +268,7 @@ def _mms(model: str, language: str) -> ModelSpec:
         has_gpu_path=True,
         has_folder=True,
         slowest_s_per_char=0.5,
+        speaks_numbers=False,  # its vocabulary has letters only
         # 36.3 M parameters.
         weights_bytes=145_000_000,
         work_bytes=_TORCH_BYTES + (200 << 20),

@@ -46,6 +46,8 @@ class ModelSpec(NamedTuple):
     stream_batch: int = 1
     """The same of a stream."""
     max_segment_chars: int = 400
+    speaks_numbers: bool = True
+    """Its engine reads digits and abbreviations itself; else they are put in words before it is given the text."""
     slowest_s_per_char: float = 0.1
     """Bound for deadlines while nothing is learnt: five times what the slowest machine should need."""
     precisions: tuple[str, ...] = ("fp32",)

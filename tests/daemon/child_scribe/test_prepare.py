@@ -127,3 +127,17 @@ def test_computing_time_is_bounded() -> None:
         assert "0.1 s" in str(answer["message"])
         # What was cut off anywhere may be broken: the pool starts a fresh one.
         assert scribe.process.wait(10) == 0
+
+
+def test_the_lexicon_makes_spoken_forms_as_the_file_is_now(scribe: RunningScribe, tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.toml"
+    for content, spoken in (
+        ("", None),
+        ('[[entry]]\nword = "müller"\nspoken = "Miller"\nlanguage = "de"\n', "Miller fährt übers Meer"),
+        ("[[entry]]\nword =\n", None),
+    ):
+        lexicon.write_text(content)
+        _, payload = scribe.ask("prepare", _TEXT.encode(), task=7, language="de", lexicon=str(lexicon))
+        first, second = unpack_plan(payload).segments
+        assert first.spoken is None
+        assert second.spoken is None if spoken is None else str(second.spoken).startswith(spoken)
