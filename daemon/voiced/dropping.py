@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voiced.config import Config
 from voiced.drop.claim import Claim
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
 from voiced.files import printable
 from voiced.jobs.manager import JobManager

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voiced.drop.events import FolderEvents, HintBox
-from voiced.drop.intake import DropHooks, DropSettings, Intake, Lease
+from voiced.drop.intake import Intake
 from voiced.drop.lease import is_being_written, tells_writers
+from voiced.drop.terms import DropHooks, DropSettings, Lease
 from voiced.drop.verdict import CLAIMS_FOLDER
 from voiced.files import printable
 

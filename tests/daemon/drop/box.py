@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voiced.drop.claim import Claim
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.terms import DropHooks, DropSettings
 
 
 class Box:

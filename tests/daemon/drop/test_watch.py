@@ -18,7 +18,7 @@ import pytest
 from tests.daemon.drop.box import Box, wait_until
 from voiced.drop.claim import Claim, claim_file
 from voiced.drop.events import MAX_HINTS, FolderEvents, HintBox
-from voiced.drop.intake import DropHooks
+from voiced.drop.terms import DropHooks
 from voiced.drop.watch import DropWatcher
 
 
@@ -273,7 +273,7 @@ def test_pause_and_resume(box: Box) -> None:
 OVERFLOW = """
 import sys, time
 from pathlib import Path
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
 base = Path(sys.argv[1])
 hooks = DropHooks(print, print, lambda: 0)
