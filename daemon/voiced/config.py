@@ -41,6 +41,7 @@ class Config(NamedTuple):
     scan_interval_s: float = 30.0
     settle_s: float = 2.0
     drop_lane: str = "batch"
+    drop_sidecars: bool = True
     max_document_mb: int = 64
 
     device: str = "auto"
@@ -183,6 +184,9 @@ KEYS: dict[str, Key] = {
     ),
     "settle_s": Key("folders", _number(0.1, 600), "0.1 to 600", "Quiet time where a writer cannot be seen."),
     "drop_lane": Key("folders", _word(*LANES), ", ".join(LANES), "Priority of dropped texts."),
+    "drop_sidecars": Key(
+        "folders", _flag, "true or false", "Whether NAME.voiced.toml beside a text says how it is spoken."
+    ),
     "max_document_mb": Key("folders", _number(1, 4096, int), "1 to 4096", "Greatest document."),
     "device": Key("device", _device, DEVICES, "Where models run; anything but auto locks.", ("DEVICE",)),
     "strict_device": Key("device", _flag, "true or false", "Refuse instead of taking another device."),
@@ -257,6 +261,7 @@ _CLOSED: dict[str, tuple[str, Any]] = {
     "device": ("device", "cpu"),
     "strict_device": ("strict_device", True),
     "drop_enabled": ("drop_enabled", False),
+    "drop_sidecars": ("drop_sidecars", False),
     "drop_folder": ("drop_enabled", False),
     "audio_folder": ("drop_enabled", False),
     "done_folder": ("drop_enabled", False),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from voiced.config import Config
 from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
 from voiced.files import printable
@@ -71,10 +72,10 @@ class DropFolder:
 
     # -- called from the watcher's thread -------------------------------------------------------------
 
-    def _claimed(self, claim: Claim) -> None:
+    def _claimed(self, claim: Claim, sidecars: Sidecars) -> None:
         self._told += 1
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._take, claim)
+        self._loop.call_soon_threadsafe(self._take, claim, sidecars)
 
     def _refused(self, path: Path, message: str) -> None:
         assert self._loop is not None
@@ -82,9 +83,9 @@ class DropFolder:
 
     # -- on the loop ----------------------------------------------------------------------------------
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, claim: Claim, sidecars: Sidecars) -> None:
         self._told -= 1
-        self._jobs.take_claim(claim)
+        self._jobs.take_claim(claim, sidecars)
 
     def _tell_refusal(self, path: Path, message: str) -> None:
         self._publish(m.FileRefused, path=printable(path), message=message)
@@ -98,4 +99,5 @@ def _settings(config: Config) -> DropSettings:
         settle_s=config.settle_s,
         scan_interval_s=config.scan_interval_s,
         apart=(config.audio_folder, config.done_folder),
+        has_sidecars=config.drop_sidecars,
     )

@@ -5,12 +5,13 @@ A writer who had the file open before the claim may go on after the rename. Belo
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from voiced.drop.claim import Claim, discard_claim, find_claims, refuse
-from voiced.drop.terms import DropHooks, DropSettings
+from voiced.drop.handed import Handed
+from voiced.drop.sidecar import Sidecars
+from voiced.drop.sidecar_reader import SidecarReader
+from voiced.drop.terms import DropHooks, DropSettings, Judge
 from voiced.drop.verdict import Action, Facts, Verdict, look
 from voiced.files import printable
 
@@ -20,8 +21,8 @@ _HELD_LOOKS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 RETRY_S = 30.0
 """How long a file that could not be moved is left in peace."""
 
-Judge = Callable[[Path, Facts, float], Verdict]
-"""Gives the verdict on a file, from the facts and for how many seconds it was quiet."""
+_SIDECAR_WAIT_S = 10.0
+"""For so long a claim waits for a sidecar that is being written; one that comes later is told later."""
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class _Held:
     quiet_since: float
     look_at: float = 0.0
     looks: int = 0
+    ready_since: float | None = None
+    """Since when only a sidecar is missing."""
 
 
 class Custody:
@@ -42,12 +45,18 @@ class Custody:
         settings: The folders.
         hooks: Where claims and refusals go.
         judge: Gives the verdict on a file.
+        reader: Reads the sidecars.
+        handed: Is told what was handed on.
     """
 
-    def __init__(self, settings: DropSettings, hooks: DropHooks, judge: Judge) -> None:
+    def __init__(
+        self, settings: DropSettings, hooks: DropHooks, judge: Judge, reader: SidecarReader, handed: Handed
+    ) -> None:
         self._settings = settings
         self._hooks = hooks
         self._judge = judge
+        self._reader = reader
+        self._handed = handed
         self._held: dict[str, _Held] = {}
         self._troubled = ("", "")
 
@@ -105,14 +114,28 @@ class Custody:
             held.version, held.quiet_since = facts.version, now
         verdict = self._judge(claim.path, facts, now - held.quiet_since)
         if verdict.action is Action.WAIT:
-            pause_s = _HELD_LOOKS_S[min(held.looks, len(_HELD_LOOKS_S) - 1)]
-            held.look_at = now + min(pause_s, verdict.wait_s or pause_s)
-            held.looks += 1
+            self._wait(held, verdict, now)
         elif verdict.action is Action.REFUSE:
             self._refuse(held, facts, verdict.reason, now)
         else:
-            del self._held[claim.job_id]
-            self._hooks.claimed(claim)
+            self._hand_on(held, now)
+
+    def _wait(self, held: _Held, verdict: Verdict, now: float) -> None:
+        pause_s = _HELD_LOOKS_S[min(held.looks, len(_HELD_LOOKS_S) - 1)]
+        held.look_at = now + min(pause_s, verdict.wait_s or pause_s)
+        held.looks += 1
+
+    def _hand_on(self, held: _Held, now: float) -> None:
+        claim, sidecars = held.claim, Sidecars()
+        if self._settings.has_sidecars:
+            sidecars, is_waiting = self._reader.gather(claim, now)
+            held.ready_since = now if held.ready_since is None else held.ready_since
+            if is_waiting and now - held.ready_since < _SIDECAR_WAIT_S:
+                self._wait(held, Verdict(Action.WAIT), now)
+                return
+            self._handed.add(claim, sidecars)
+        del self._held[claim.job_id]
+        self._hooks.claimed(claim, sidecars)
 
     def _refuse(self, held: _Held, facts: Facts, reason: str, now: float) -> None:
         claim = held.claim

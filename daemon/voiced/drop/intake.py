@@ -8,7 +8,6 @@ the lease are passed in, so that a test can play both. State is bounded: of the 
 import heapq
 import itertools
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 
 from voiced.drop.claim import claim_file, refuse, write_note
 from voiced.drop.custody import RETRY_S, Custody
+from voiced.drop.handed import Handed, own_places
+from voiced.drop.sidecar_reader import SidecarReader
 from voiced.drop.terms import DropHooks, DropSettings, Lease
 from voiced.drop.verdict import Action, Facts, Rules, Verdict, examine, is_passed_over, look
 from voiced.drop.walk import Walk, split
@@ -55,8 +56,10 @@ class Intake:
         self._clock = clock
         self._lease = lease
         self._rules = Rules(os.geteuid(), settings.max_bytes, settings.settle_s)
-        self._walk = Walk(settings.drop, (settings.failed, *settings.apart))
-        self._custody = Custody(settings, hooks, self._judge)
+        reader = SidecarReader(settings.drop, self._judge, self._is_shared)
+        self._handed = Handed(reader, hooks)
+        self._custody = Custody(settings, hooks, self._judge, reader, self._handed)
+        self._walk = Walk(settings.drop, (settings.failed, *settings.apart), self._handed.note)
         self._device: int | None = None
         self._candidates: dict[str, _Candidate] = {}
         self._uncounted = 0
@@ -97,6 +100,7 @@ class Intake:
         """
         self._device = self._settings.drop.stat().st_dev
         self._walk.begin()
+        self._handed.prune()
         counter = itertools.count()
         found = self._walk.entries("", should_stop)
         oldest = heapq.nsmallest(MAX_CANDIDATES, _counted(found, counter))
@@ -143,9 +147,10 @@ class Intake:
         """
         now = self._clock()
         self._custody.turn(now)
-        if is_paused or not self._candidates:
+        if is_paused:
             return max(self._custody.next_at - now, 0.0)
-        next_at = math.inf
+        self._handed.turn(now)
+        next_at = self._handed.next_at
         room = min(self._hooks.room() - len(self._custody), MAX_CLAIMS)
         looks = 0
         for relative, candidate in list(self._candidates.items()):
@@ -204,6 +209,12 @@ class Intake:
             return examine(facts, self._rules, quiet_s, being_written)
         except FileNotFoundError:
             return Verdict(Action.SKIP)
+
+    def _is_shared(self, place: Path) -> bool:
+        """Return whether a text that waits has this sidecar too: `book.voiced.toml` is book.txt's and book.epub's."""
+        folder = str(place.parent)
+        here = (Path(relative) for relative in self._candidates if (split(relative)[0] or ".") == folder)
+        return any(place in own_places(relative) for relative in here)
 
     def _wait_s(self, verdict: Verdict, looks: int) -> float:
         if verdict.wait_s is not None:

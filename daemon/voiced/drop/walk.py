@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from voiced.drop.sidecar import is_sidecar
 from voiced.drop.verdict import is_download, is_passed_over
 from voiced.files import printable
 
@@ -19,10 +20,12 @@ class Walk:
     Args:
         drop: The folder.
         apart: Folders that may lie below it and are not looked into.
+        on_sidecar: Called with the relative path of every sidecar that is passed.
     """
 
-    def __init__(self, drop: Path, apart: tuple[Path, ...]) -> None:
+    def __init__(self, drop: Path, apart: tuple[Path, ...], on_sidecar: Callable[[str], None]) -> None:
         self._drop = drop
+        self._on_sidecar = on_sidecar
         self._apart = _prefixes_below(drop, apart)
         self._downloads: set[str] = set()
         self.unreadable = ""
@@ -72,6 +75,8 @@ class Walk:
         """Remember what an entry that is passed over tells of its neighbours."""
         if is_download(name):
             self._downloads.add(folder)
+        elif is_sidecar(name):
+            self._on_sidecar(f"{folder}/{name}" if folder else name)
 
     def has_download(self, folder: str) -> bool:
         """Return whether a half-made download lies in a folder."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from voiced.config import Config
 from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Wishes
 from voiced.files import printable
 from voiced.jobs import resolve
 from voiced.jobs.assembly import Pauses
@@ -181,16 +182,19 @@ class Intake:
             (folder / SOURCE).rename(self._paths.incoming / request.request_id)
         discard(folder)
 
-    async def plan_claim(self, claim: Claim) -> Planned:
+    async def plan_claim(self, claim: Claim, wishes: Wishes) -> Planned:
         """Return the planned job of a dropped text; its text and plan lie in the spool.
 
+        Args:
+            claim: The text.
+            wishes: What its sidecars say; the settings hold for what they leave open.
+
         Raises:
-            VoicedError: If it cannot be read.
+            VoicedError: If it cannot be read, or not be spoken as wished.
         """
         config = self.config
-        request = Synthesize(
-            request_id=claim.job_id, output=Output.FILE, name="", lane=Lane(config.drop_lane)
-        )
+        request = resolve.wished_request(claim.job_id, wishes, config.drop_lane)
+        file_format = resolve.check_format(request.format or config.format)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
         folder = self.folder(claim.job_id)
@@ -206,7 +210,8 @@ class Intake:
         self._check_found(asked, plan)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
-            format=config.format,
+            format=file_format,
+            subtitles=request.subtitles,
             part=str(config.audio_folder / PARTS_FOLDER / f"{claim.job_id}.part"),
             audio_folder=str(config.audio_folder / claim.relative.parent),
             relative=str(claim.relative),
@@ -214,6 +219,7 @@ class Intake:
             done_folder=str(config.done_folder),
             failed_folder=str(config.failed_folder),
         )
+        notes += resolve.unserved_wishes(wishes)
         return Planned(order, plan, spec, _int(header, "original_chars"), notes)
 
     def pauses(self) -> Pauses:

@@ -60,6 +60,8 @@ class Order(NamedTuple):
     """Where the dropped text lies while the job runs; it goes to the done or failed folder."""
     done_folder: str = ""
     failed_folder: str = ""
+    sidecars: tuple[str, ...] = ()
+    """Digests of what the sidecars of a dropped text said when it was planned."""
 
 
 class Progress(NamedTuple):
@@ -160,6 +162,7 @@ def load_order(text: str) -> Order:
     fields["lane"] = Lane(fields["lane"])
     fields["output"] = Output(fields["output"])
     fields["subtitles"] = Subtitles(fields["subtitles"])
+    fields["sidecars"] = tuple(fields.get("sidecars", ()))
     return Order(**fields)
 
 

@@ -9,7 +9,7 @@ import itertools
 import os
 from pathlib import Path
 
-from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse
+from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
 from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
 from voiced.jobs.job import Job
 
@@ -68,6 +68,7 @@ def put_away_source(job: Job) -> str:
         return job.progress.source
     claim = claim_of(job)
     target = place(source, Path(job.order.done_folder), claim.relative)
+    take_sidecars_along(source, target)
     discard_claim(claim)
     # A job that failed once left its reason behind.
     with contextlib.suppress(OSError):

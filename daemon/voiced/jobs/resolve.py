@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 from voiced.config import Config
 from voiced.devices.lock import normal_device
+from voiced.drop.sidecar import FOLDER, Wishes
 from voiced.jobs.job import Speech
 from voiced.models.catalogue import CATALOGUE
 from voiced.models.spec import ModelSpec
 from voiced.models.voices import Voice
 from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Subtitles, Synthesize
+from voiced_ipc.messages import Lane, Output, Subtitles, Synthesize
 
 FORMATS = ("wav", "flac")
 INLINE_CHARS = 4000
@@ -131,6 +132,39 @@ def check_unserved(request: Synthesize) -> None:
     """
     if request.subtitles is not Subtitles.NONE:
         raise InvalidRequest("subtitles are not made by this version")
+
+
+def wished_request(job_id: str, wishes: Wishes, lane: str) -> Synthesize:
+    """Return the request for a dropped text, as its sidecars wish it; what they leave open is left open.
+
+    Args:
+        job_id: Of the claim.
+        wishes: What they say.
+        lane: Where they say nothing of it.
+    """
+    said = {key: value for key, value in wishes._asdict().items() if value is not None}
+    fields = {key: said[key] for key in _WISHED_FIELDS if key in said}
+    return Synthesize(
+        request_id=job_id,
+        output=Output.FILE,
+        lane=Lane(wishes.priority or lane),
+        subtitles=Subtitles(wishes.subtitles or Subtitles.NONE),
+        **fields,
+    )
+
+
+_WISHED_FIELDS = ("model", "voice", "language", "format", "speed", "pitch", "volume", "description", "seed")
+
+
+def unserved_wishes(wishes: Wishes) -> tuple[str, ...]:
+    """Return a note on what the sidecars wish and this version does not do."""
+    wished = {
+        "loudness": bool(wishes.loudness),
+        "subtitles": wishes.subtitles not in (None, Subtitles.NONE.value),
+        "chapters": wishes.chapters == FOLDER,
+    }
+    unserved = [name for name, is_wished in wished.items() if is_wished]
+    return (f"{', '.join(unserved)}: not done by this version",) if unserved else ()
 
 
 def choose_voice(

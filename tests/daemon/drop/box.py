@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks, DropSettings
 
 
@@ -19,15 +20,17 @@ class Box:
         self.room = 1_000_000
         self.claims: list[Claim] = []
         self.texts: list[str] = []
+        self.sidecars: list[Sidecars] = []
         self.refusals: list[tuple[Path, str]] = []
         self.arrived = threading.Condition()
 
-    def _claimed(self, claim: Claim) -> None:
+    def _claimed(self, claim: Claim, sidecars: Sidecars) -> None:
         text = claim.path.read_bytes().decode()
         with self.arrived:
             self.room -= 1
             self.claims.append(claim)
             self.texts.append(text)
+            self.sidecars.append(sidecars)
             self.arrived.notify_all()
 
     def _refused(self, path: Path, message: str) -> None:

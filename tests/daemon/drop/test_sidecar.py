@@ -85,7 +85,7 @@ BAD = {
 def test_a_bad_value_is_told_and_hides_no_other(key: str, value: str) -> None:
     other = "seed" if key != "seed" else "speed"
     wishes, problems = parse_sidecar(f"{key} = {value}\n{other} = 2\n".encode())
-    assert wishes == Wishes(**{other: 2})
+    assert wishes == (Wishes(seed=2) if other == "seed" else Wishes(speed=2.0))
     assert len(problems) == 1
     assert problems[0].startswith(f"{key} = ")
     assert RULES[key].allowed in problems[0]
@@ -153,13 +153,12 @@ def test_no_bytes_raise(data: bytes) -> None:
     assert merged(wishes) == wishes
 
 
-VALUES = st.builds(
-    Wishes,
-    model=st.none() | st.just("kokoro"),
-    speed=st.none() | st.floats(0.25, 4),
-    loudness=st.none() | st.just(0.0),
-    seed=st.none() | st.integers(0, 2**32 - 1),
-)
+VALUES = st.tuples(
+    st.none() | st.just("kokoro"),
+    st.none() | st.floats(0.25, 4),
+    st.none() | st.just(0.0),
+    st.none() | st.integers(0, 2**32 - 1),
+).map(lambda said: Wishes(model=said[0], speed=said[1], loudness=said[2], seed=said[3]))
 
 
 @given(st.lists(VALUES, max_size=5))

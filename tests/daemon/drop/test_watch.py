@@ -18,6 +18,7 @@ import pytest
 from tests.daemon.drop.box import Box, wait_until
 from voiced.drop.claim import Claim, claim_file
 from voiced.drop.events import MAX_HINTS, FolderEvents, HintBox
+from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks
 from voiced.drop.watch import DropWatcher
 
@@ -375,11 +376,11 @@ def test_a_failure_begins_again_and_the_claim_is_not_lost(box: Box, monkeypatch:
     monkeypatch.setattr("voiced.drop.watch._RESTART_S", 0.05)
     failures: list[Claim] = []
 
-    def claimed(claim: Claim) -> None:
+    def claimed(claim: Claim, sidecars: Sidecars) -> None:
         if not failures:
             failures.append(claim)
             raise RuntimeError("the loop is closed")
-        box.hooks.claimed(claim)
+        box.hooks.claimed(claim, sidecars)
 
     watcher = DropWatcher(box.settings, DropHooks(claimed, box.hooks.refused, box.hooks.room))
     watcher.start()
