@@ -7,6 +7,7 @@ intake's thread.
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -126,7 +127,8 @@ class SidecarReader:
         self._quiet.pop(place, None)
         if verdict.action is Action.SKIP:
             return None
-        if verdict.action is Action.REFUSE and facts.size:
+        is_empty = stat.S_ISREG(facts.mode) and facts.size == 0  # says nothing, and that is no fault
+        if verdict.action is Action.REFUSE and not is_empty:
             raise OSError(verdict.reason)
         if facts.size > MAX_SIDECAR_BYTES:
             raise OSError(_TOO_LARGE)
