@@ -32,6 +32,7 @@ class DropFolder:
         self._publish = publish
         self._watcher: DropWatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_paused = False
         self._told = 0
         """Claims that the thread has told and the loop has not taken yet: they have their place in the queue."""
 
@@ -43,7 +44,14 @@ class DropFolder:
         hooks = DropHooks(self._claimed, self._refused, lambda: self._jobs.room - self._told)
         self._watcher = DropWatcher(_settings(self._config), hooks)
         self._jobs.durable.room_made = self._watcher.nudge
+        self.pause(is_paused=self._is_paused)
         self._watcher.start()
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Take nothing from it, or go on; what waits is counted all the same."""
+        self._is_paused = is_paused
+        if self._watcher is not None:
+            (self._watcher.pause if is_paused else self._watcher.resume)()
 
     async def stop(self) -> None:
         """Watch no more."""
@@ -64,10 +72,16 @@ class DropFolder:
         """Return how it stands."""
         path = printable(self._config.drop_folder)
         if self._watcher is None:
-            return m.DropFolderInfo(path=path, is_watched=False, detail="switched off")
+            return m.DropFolderInfo(
+                path=path, is_watched=False, is_paused=self._is_paused, detail="switched off"
+            )
         info = self._watcher.info()
         return m.DropFolderInfo(
-            path=path, is_watched=info.is_watched, waiting=info.waiting, detail=info.detail
+            path=path,
+            is_watched=info.is_watched,
+            is_paused=self._is_paused,
+            waiting=info.waiting,
+            detail=info.detail,
         )
 
     # -- called from the watcher's thread -------------------------------------------------------------

@@ -273,6 +273,8 @@ class DropFolderInfo(Struct, frozen=True, kw_only=True):
 
     path: str
     is_watched: bool
+    is_paused: bool = False
+    """Somebody paused it: files are seen and not taken."""
     waiting: int = 0
     """Files seen and not yet taken."""
     detail: str = ""
@@ -404,15 +406,19 @@ class Cancel(SharedRequest, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Pause(ControlRequest, frozen=True, kw_only=True, tag="pause"):
-    """Hold one job, or the whole daemon, after the running segments; kept over restarts."""
+    """Hold one job, the drop folder, or the whole daemon after the running segments; kept over restarts."""
 
     job_id: RequestId | None = None
+    is_drop: bool = False
+    """The drop folder: files wait in it, jobs go on."""
 
 
 class Resume(ControlRequest, frozen=True, kw_only=True, tag="resume"):
-    """Go on with one job, or with the whole daemon."""
+    """Go on with one job, with the drop folder, or with the whole daemon."""
 
     job_id: RequestId | None = None
+    is_drop: bool = False
+    """The drop folder."""
 
 
 class RetryJob(ControlRequest, frozen=True, kw_only=True, tag="retry-job"):
