@@ -16,6 +16,7 @@ from typing import NamedTuple
 from voiced.drop.sidecar import is_sidecar, own_names
 from voiced.drop.verdict import CLAIMS_FOLDER
 from voiced.files import (
+    end_move,
     place,
     printable,
     rename_without_replacing,
@@ -98,7 +99,11 @@ def _claims_in(folder: Path) -> Iterator[Claim]:
             path = Path(parent, name)
             if is_sidecar(name):
                 continue
-            yield Claim(folder.name, path, path.relative_to(folder))
+            claim = Claim(folder.name, path, path.relative_to(folder))
+            with contextlib.suppress(OSError):
+                # A folder inside may be on another device: the claim is a copy, and was cut short before its end.
+                end_move(folder.parent.parent / claim.relative, path)
+            yield claim
             return
     _give_back_sidecars(folder)
     _remove_empty(folder)
