@@ -1,13 +1,15 @@
 """A drop folder with its receiver, for the tests of the intake and of the watcher."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks, DropSettings
+from voiced.drop.watch import DropWatcher
 
 
 class Box:
@@ -62,3 +64,17 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not is_so():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def watching(box: Box) -> Iterator[DropWatcher]:
+    """A watcher that has made its first scan; it ends with all its threads."""
+    before = set(threading.enumerate())
+    watcher = DropWatcher(box.settings, box.hooks)
+    watcher.start()
+    try:
+        wait_until(lambda: watcher.info().is_watched)
+        yield watcher
+    finally:
+        assert watcher.stop(10)
+        assert set(threading.enumerate()) <= before

@@ -10,31 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.drop.box import Box, wait_until
+from tests.daemon.drop.box import Box, wait_until, watching
 from voiced.drop.claim import Claim, claim_file
 from voiced.drop.events import MAX_HINTS, FolderEvents, HintBox
 from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks
 from voiced.drop.watch import DropWatcher
-
-
-@contextlib.contextmanager
-def watching(box: Box) -> Iterator[DropWatcher]:
-    """A watcher that has made its first scan; it ends with all its threads."""
-    before = set(threading.enumerate())
-    watcher = DropWatcher(box.settings, box.hooks)
-    watcher.start()
-    try:
-        wait_until(lambda: watcher.info().is_watched)
-        yield watcher
-    finally:
-        assert watcher.stop(10)
-        assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture
