@@ -45,6 +45,7 @@ class Config(NamedTuple):
     drop_lane: str = "batch"
     subtitles: str = "none"
     chapters: str = "one-file"
+    drop_sidecars: bool = True
     max_document_mb: int = 64
 
     device: str = "auto"
@@ -214,6 +215,9 @@ KEYS: dict[str, Key] = {
         "one-file or folder",
         "Dropped documents with chapters: one file with marks, or a folder with a file for each.",
     ),
+    "drop_sidecars": Key(
+        "folders", _flag, "true or false", "Whether NAME.voiced.toml beside a text says how it is spoken."
+    ),
     "max_document_mb": Key("folders", _number(1, 4096, int), "1 to 4096", "Greatest document."),
     "device": Key("device", _device, DEVICES, "Where models run; anything but auto locks.", ("DEVICE",)),
     "strict_device": Key("device", _flag, "true or false", "Refuse instead of taking another device."),
@@ -294,6 +298,7 @@ _CLOSED: dict[str, tuple[str, Any]] = {
     "device": ("device", "cpu"),
     "strict_device": ("strict_device", True),
     "drop_enabled": ("drop_enabled", False),
+    "drop_sidecars": ("drop_sidecars", False),
     "drop_folder": ("drop_enabled", False),
     "audio_folder": ("drop_enabled", False),
     "done_folder": ("drop_enabled", False),

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 PACE_SETTING = "pace"
 SIZES_SETTING = "sizes"
+DROP_PAUSED_SETTING = "is_drop_paused"
 _DAY_S = 24 * 3600.0
 
 
@@ -70,7 +71,7 @@ class Daemon:
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {
             key: self._store.setting(key)
-            for key in (PAUSED_SETTING, LOCK_SETTING, PACE_SETTING, SIZES_SETTING)
+            for key in (PAUSED_SETTING, DROP_PAUSED_SETTING, LOCK_SETTING, PACE_SETTING, SIZES_SETTING)
         }
         self._pace = Pace(self._kept[PACE_SETTING] or "")
         paths = booted.paths
@@ -109,6 +110,7 @@ class Daemon:
         self._monitor.on_tick = self._mind_power
         self._server = Server(self._sockets, self._desk)
         self._drop = DropFolder(self.config, self._jobs, self._publish)
+        self._drop.pause(is_paused=bool(self._kept[DROP_PAUSED_SETTING]))
         self._stop = asyncio.Event()
         self._exit_code = EXIT_OK
         self._told_manager = ""
@@ -259,6 +261,12 @@ class Daemon:
     def drop_info(self) -> m.DropFolderInfo:
         """Return how the drop folder stands."""
         return self._drop.info()
+
+    async def pause_drop(self, *, is_paused: bool) -> str:
+        """Hold the drop folder, or go on with it; kept over restarts."""
+        await self._store.keep(DROP_PAUSED_SETTING, "1" if is_paused else "")
+        self._drop.pause(is_paused=is_paused)
+        return "the drop folder is paused" if is_paused else "the drop folder goes on"
 
     def _configure_device(self, config: Config) -> None:
         self._monitor.wanted = wanted_of(config)

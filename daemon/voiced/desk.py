@@ -23,7 +23,7 @@ from voiced.tips import tips_for
 from voiced.voice_desk import VoiceDesk
 from voiced.workers.pool import Pool
 from voiced_ipc import messages as m
-from voiced_ipc.errors import NotServed
+from voiced_ipc.errors import InvalidRequest, NotServed
 
 _STATUS_JOBS = 50
 _TELL_S = 2.0
@@ -44,6 +44,9 @@ class Control(Protocol):
 
     def drop_info(self) -> m.DropFolderInfo:
         """Return how the drop folder stands."""
+
+    async def pause_drop(self, *, is_paused: bool) -> str:
+        """Hold the drop folder, or go on with it; return what was done."""
 
     async def reload(self) -> list[str]:
         """Read the settings again; return what could not be used."""
@@ -216,10 +219,17 @@ class Desk:
         return _done(request, await self._jobs.cancel(request.job_id))
 
     async def _pause(self, request: m.Pause) -> m.Acknowledged:
-        return _done(request, await self._jobs.pause(request.job_id, is_paused=True))
+        return _done(request, await self._hold(request, is_paused=True))
 
     async def _resume(self, request: m.Resume) -> m.Acknowledged:
-        return _done(request, await self._jobs.pause(request.job_id, is_paused=False))
+        return _done(request, await self._hold(request, is_paused=False))
+
+    async def _hold(self, request: m.Pause | m.Resume, *, is_paused: bool) -> str:
+        if not request.is_drop:
+            return await self._jobs.pause(request.job_id, is_paused=is_paused)
+        if request.job_id is not None:
+            raise InvalidRequest("give a job or is_drop, not both")
+        return await self._control.pause_drop(is_paused=is_paused)
 
     async def _retry(self, request: m.RetryJob) -> m.Acknowledged:
         return _done(request, await self._jobs.retry(request.job_id))

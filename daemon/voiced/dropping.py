@@ -9,7 +9,8 @@ from pathlib import Path
 
 from voiced.config import Config
 from voiced.drop.claim import Claim
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.sidecar import Sidecars
+from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
 from voiced.files import printable
 from voiced.jobs.manager import JobManager
@@ -31,6 +32,7 @@ class DropFolder:
         self._publish = publish
         self._watcher: DropWatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_paused = False
         self._told = 0
         """Claims that the thread has told and the loop has not taken yet: they have their place in the queue."""
 
@@ -42,7 +44,14 @@ class DropFolder:
         hooks = DropHooks(self._claimed, self._refused, lambda: self._jobs.room - self._told)
         self._watcher = DropWatcher(_settings(self._config), hooks)
         self._jobs.durable.room_made = self._watcher.nudge
+        self.pause(is_paused=self._is_paused)
         self._watcher.start()
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Take nothing from it, or go on; what waits is counted all the same."""
+        self._is_paused = is_paused
+        if self._watcher is not None:
+            (self._watcher.pause if is_paused else self._watcher.resume)()
 
     async def stop(self) -> None:
         """Watch no more."""
@@ -63,18 +72,24 @@ class DropFolder:
         """Return how it stands."""
         path = printable(self._config.drop_folder)
         if self._watcher is None:
-            return m.DropFolderInfo(path=path, is_watched=False, detail="switched off")
+            return m.DropFolderInfo(
+                path=path, is_watched=False, is_paused=self._is_paused, detail="switched off"
+            )
         info = self._watcher.info()
         return m.DropFolderInfo(
-            path=path, is_watched=info.is_watched, waiting=info.waiting, detail=info.detail
+            path=path,
+            is_watched=info.is_watched,
+            is_paused=self._is_paused,
+            waiting=info.waiting,
+            detail=info.detail,
         )
 
     # -- called from the watcher's thread -------------------------------------------------------------
 
-    def _claimed(self, claim: Claim) -> None:
+    def _claimed(self, claim: Claim, sidecars: Sidecars) -> None:
         self._told += 1
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._take, claim)
+        self._loop.call_soon_threadsafe(self._take, claim, sidecars)
 
     def _refused(self, path: Path, message: str) -> None:
         assert self._loop is not None
@@ -82,9 +97,9 @@ class DropFolder:
 
     # -- on the loop ----------------------------------------------------------------------------------
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, claim: Claim, sidecars: Sidecars) -> None:
         self._told -= 1
-        self._jobs.take_claim(claim)
+        self._jobs.take_claim(claim, sidecars)
 
     def _tell_refusal(self, path: Path, message: str) -> None:
         self._publish(m.FileRefused, path=printable(path), message=message)
@@ -98,4 +113,5 @@ def _settings(config: Config) -> DropSettings:
         settle_s=config.settle_s,
         scan_interval_s=config.scan_interval_s,
         apart=(config.audio_folder, config.done_folder),
+        has_sidecars=config.drop_sidecars,
     )

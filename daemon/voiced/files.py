@@ -21,6 +21,7 @@ _MAX_SUFFIX_BYTES = 20
 """A longer "suffix" is the end of a sentence with a full stop in it."""
 
 _COPY_BYTES = 1 << 20
+_COARSEST_TIME_NS = 2_000_000_000  # FAT's
 
 # (function, what stands before each name, flag): AT_FDCWD of <fcntl.h> and RENAME_NOREPLACE of <linux/fs.h>;
 # RENAME_EXCL of macOS's <sys/stdio.h>.
@@ -78,7 +79,35 @@ def place(source: Path, folder: Path, relative: Path, *, may_copy: bool = True) 
     except OSError as error:
         if error.errno != errno.EXDEV or not may_copy:
             raise
+        for target in itertools.takewhile(os.path.lexists, _names(parent, relative.name)):
+            if end_move(source, target):
+                return target
         return _move_across(source, parent, lambda copy: _take_first_free(copy, parent, relative.name))
+
+
+def end_move(source: Path, copy: Path) -> bool:
+    """Let `source` go if `copy` is what a move to another device has made of it before it was cut short.
+
+    Told by bytes and time. A text that was put in twice, saved at one moment, is then kept once.
+
+    Raises:
+        OSError: If one of them cannot be read, or `source` not be removed.
+    """
+    try:
+        ours, other = source.lstat(), copy.lstat()
+    except FileNotFoundError:
+        return False
+    is_like = (
+        stat.S_ISREG(ours.st_mode)
+        and stat.S_ISREG(other.st_mode)
+        and ours.st_dev != other.st_dev
+        and ours.st_size == other.st_size
+        and abs(ours.st_mtime_ns - other.st_mtime_ns) < _COARSEST_TIME_NS
+    )
+    if not is_like or not _are_equal(source, copy):
+        return False
+    source.unlink()
+    return True
 
 
 def free_name(folder: Path, name: str, n: int) -> Path:
@@ -323,7 +352,7 @@ def _copy_file(source: Path, folder: Path) -> Path:
     reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         before = os.fstat(reader)
-        with _temporary(folder, keep=True) as (writer, temporary):
+        with _temporary(folder, _name_of_copy(source, before)) as (writer, temporary):
             while data := os.read(reader, _COPY_BYTES):
                 _write_all(writer, data)
             os.fchmod(writer, stat.S_IMODE(before.st_mode) & 0o777)
@@ -336,6 +365,26 @@ def _copy_file(source: Path, folder: Path) -> Path:
         os.close(reader)
 
 
+def _name_of_copy(source: Path, facts: os.stat_result) -> str:
+    """Return the hidden name of a copy in the making: the same when the move is tried again after a kill."""
+    import hashlib
+
+    identity = b"%s/%d/%d" % (os.fsencode(source), facts.st_ino, facts.st_mtime_ns)
+    return f"{_TEMPORARY_START}{hashlib.sha256(identity).hexdigest()[:16]}{_TEMPORARY_END}"
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        readers = [os.open(path, flags) for path in (one, other)]
+        for reader in readers:
+            stack.callback(os.close, reader)
+        while True:
+            first, second = (os.read(reader, _COPY_BYTES) for reader in readers)
+            if first != second or not first:
+                return first == second
+
+
 def _version(facts: os.stat_result) -> tuple[int, int, int]:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
@@ -345,9 +394,16 @@ def _temporary_name() -> str:
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path, *, keep: bool = False) -> Iterator[tuple[int, Path]]:
-    """A new hidden file, open for writing; gone after the block unless renamed, or with `keep` unless it failed."""
-    path = folder / _temporary_name()
+def _temporary(folder: Path, kept_name: str = "") -> Iterator[tuple[int, Path]]:
+    """A new hidden file, open for writing; gone after the block unless renamed.
+
+    Args:
+        folder: Where it is made.
+        kept_name: Its name, in the place of one that is left from before; it then stays unless the block fails.
+    """
+    path = folder / (kept_name or _temporary_name())
+    if kept_name:
+        path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor, path
@@ -356,7 +412,7 @@ def _temporary(folder: Path, *, keep: bool = False) -> Iterator[tuple[int, Path]
         raise
     finally:
         os.close(descriptor)
-    if not keep:
+    if not kept_name:
         path.unlink(missing_ok=True)
 
 

@@ -201,13 +201,13 @@ class Client:
         """Send a request that changes the daemon (see `messages`) over the control socket."""
         return self._ask(request, m.Acknowledged)
 
-    def pause(self, job_id: str | None = None) -> m.Acknowledged:
-        """Hold one job, or the whole daemon."""
-        return self.control(m.Pause(request_id=new_id(), job_id=job_id))
+    def pause(self, job_id: str | None = None, *, is_drop: bool = False) -> m.Acknowledged:
+        """Hold one job, the drop folder, or the whole daemon."""
+        return self.control(m.Pause(request_id=new_id(), job_id=job_id, is_drop=is_drop))
 
-    def resume(self, job_id: str | None = None) -> m.Acknowledged:
-        """Go on with one job, or with the whole daemon."""
-        return self.control(m.Resume(request_id=new_id(), job_id=job_id))
+    def resume(self, job_id: str | None = None, *, is_drop: bool = False) -> m.Acknowledged:
+        """Go on with one job, with the drop folder, or with the whole daemon."""
+        return self.control(m.Resume(request_id=new_id(), job_id=job_id, is_drop=is_drop))
 
     def retry(self, job_id: str) -> m.Acknowledged:
         """Go on with a failed job where it stopped."""

@@ -284,6 +284,8 @@ class DropFolderInfo(Struct, frozen=True, kw_only=True):
 
     path: str
     is_watched: bool
+    is_paused: bool = False
+    """Somebody paused it: files are seen and not taken."""
     waiting: int = 0
     """Files seen and not yet taken."""
     detail: str = ""
@@ -406,6 +408,8 @@ class Synthesize(Request, frozen=True, kw_only=True, tag="synthesize"):
     on_long_text: OnLongText = OnLongText.SPLIT
     subtitles: Subtitles = Subtitles.NONE
     chapters: Chapters = Chapters.ONE_FILE
+    loudness_lufs: Annotated[float, Meta(ge=-40, le=0)] | None = None
+    """EBU R 128 loudness of the whole file; 0 = as it is, None = as configured."""
     credit_bytes: Count = 1024 * 1024
     """Audio that may be sent before the first `Credit`."""
 
@@ -424,15 +428,19 @@ class Cancel(SharedRequest, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Pause(ControlRequest, frozen=True, kw_only=True, tag="pause"):
-    """Hold one job, or the whole daemon, after the running segments; kept over restarts."""
+    """Hold one job, the drop folder, or the whole daemon after the running segments; kept over restarts."""
 
     job_id: RequestId | None = None
+    is_drop: bool = False
+    """The drop folder: files wait in it, jobs go on."""
 
 
 class Resume(ControlRequest, frozen=True, kw_only=True, tag="resume"):
-    """Go on with one job, or with the whole daemon."""
+    """Go on with one job, with the drop folder, or with the whole daemon."""
 
     job_id: RequestId | None = None
+    is_drop: bool = False
+    """The drop folder."""
 
 
 class RetryJob(ControlRequest, frozen=True, kw_only=True, tag="retry-job"):

@@ -36,6 +36,7 @@ GOOD: dict[str, tuple[object, object]] = {
     "drop_lane": ("normal", "Normal"),
     "subtitles": ("vtt", "VTT"),
     "chapters": ("folder", "Folder"),
+    "drop_sidecars": (False, "no"),
     "max_document_mb": (1, "1"),
     "device": ("cuda:1", "CUDA:1"),
     "strict_device": (True, "yes"),
@@ -68,6 +69,7 @@ BAD: dict[str, list[object]] = {
     "threads": [-1, 1e400, float("inf"), float("nan"), "many", False, {}],
     "model": ["x" * 201, 5, "a\0b"],
     "drop_enabled": ["maybe", 2, []],
+    "drop_sidecars": ["mine"],
     "drop_folder": ["", 5, "~nosuchuser-at-all/x", "a\0b"],
     "device": ["tpu", "cuda:", "cuda:x", "cuda:-1", 1],
     "strict_device": ["perhaps"],
@@ -146,7 +148,7 @@ def test_a_bad_value_costs_its_key_alone(paths: Paths, key: str, value: object) 
     assert config.voice == "en-us"
     assert [(problem.source, problem.key) for problem in problems] == [("command line", key)]
     assert KEYS[key].allowed in str(problems[0])
-    closed = {"device": "cpu", "strict_device": True, "drop_enabled": False}
+    closed = {"device": "cpu", "strict_device": True, "drop_enabled": False, "drop_sidecars": False}
     if key == "drop_folder":
         assert config.drop_enabled is False
         assert "drop_enabled = false" in problems[0].message

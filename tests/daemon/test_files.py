@@ -1,6 +1,9 @@
 import contextlib
 import errno
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from tests.support import need
 from voiced import files
 from voiced.files import (
     MAX_NAME_BYTES,
+    end_move,
     free_name,
     fsync_folder,
     place,
@@ -149,6 +153,71 @@ def test_across_devices_refuses_what_is_no_file(tmp_path: Path, elsewhere: Path)
         place(write(tmp_path / "a"), elsewhere, Path("a"), may_copy=False)
     assert names(tmp_path) == ["a", "pipe"]
     assert names(elsewhere) == []
+
+
+def test_a_move_across_devices_that_was_cut_short_is_ended_once(tmp_path: Path, elsewhere: Path) -> None:
+    for n in range(3):
+        source = write(tmp_path / "a.txt", f"text {n}")
+        target = elsewhere / ("a.txt" if n == 0 else f"a ({n + 1}).txt")
+        shutil.copy2(source, target)  # killed after the copy had its name, before the source went
+        assert place(source, elsewhere, Path("a.txt")) == target
+        assert not source.exists()
+    assert names(elsewhere) == ["a (2).txt", "a (3).txt", "a.txt"]
+
+
+@pytest.mark.parametrize("how", ["other text", "other length", "other time", "a link", "same device"])
+def test_what_only_looks_like_a_copy_is_none(tmp_path: Path, elsewhere: Path, how: str) -> None:
+    source, copy = write(tmp_path / "a.txt"), elsewhere / "a.txt"
+    copy = tmp_path / "b.txt" if how == "same device" else copy
+    shutil.copy2(source, copy)
+    if how.startswith("other"):
+        time_ns = copy.stat().st_mtime_ns
+        copy.write_text({"other text": "TEXT", "other length": "text2", "other time": "text"}[how])
+        late_ns = 3_000_000_000 if how == "other time" else 0
+        os.utime(copy, ns=(time_ns, time_ns + late_ns))
+    elif how == "a link":
+        copy.unlink()
+        copy.symlink_to(source)
+    assert not end_move(source, copy)
+    assert source.read_text() == "text"
+    assert end_move(tmp_path / "missing", copy) is False
+
+
+CUT_SHORT = """
+import sys
+from pathlib import Path
+from voiced import files
+read = files.os.read
+def slowly(*arguments):
+    print("copying", flush=True)
+    sys.stdin.readline()
+    return read(*arguments)
+files.os.read = slowly
+files._COPY_BYTES = 1 << 16
+files.place(Path(sys.argv[1]), Path(sys.argv[2]), Path("a.txt"))
+"""
+
+
+def test_a_copy_killed_half_way_is_made_anew_and_leaves_nothing(tmp_path: Path, elsewhere: Path) -> None:
+    source = write(tmp_path / "a.txt", "text" * 100_000)
+    command = [sys.executable, "-c", CUT_SHORT, str(source), str(elsewhere)]
+    for _ in range(2):
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            for _ in range(3):
+                assert process.stdout.readline() == "copying\n"
+                process.stdin.write("\n")
+            assert process.stdout.readline() == "copying\n"
+            process.kill()
+        assert source.exists()
+        (stray,) = names(elsewhere)
+        assert (elsewhere / stray).stat().st_size > 0
+    assert place(source, elsewhere, Path("a.txt")) == elsewhere / "a.txt"
+    assert names(elsewhere) == ["a.txt"]
+    assert (elsewhere / "a.txt").read_text() == "text" * 100_000
 
 
 def test_place_across_devices_finds_a_free_name(tmp_path: Path, elsewhere: Path) -> None:

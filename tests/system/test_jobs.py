@@ -156,6 +156,30 @@ def test_pause_holds_over_a_restart(home: Home) -> None:
         assert daemon.wait_job(job_id).state is JobState.DONE
 
 
+def test_the_drop_folder_can_be_paused_alone_and_stays_so_over_a_restart(home: Home) -> None:
+    with running_daemon(home) as daemon:
+        with daemon.client() as client:
+            client.pause(is_drop=True)
+            home.put("note.txt", "A short note.")
+            wait_for(lambda: client.status().drop_folder.waiting == 1, what="the file")
+            client.submit_text("Jobs go on.")
+            daemon.wait_jobs(1)
+            status = client.status()
+            assert (status.is_paused, status.problems) == (False, [])
+            assert status.drop_folder.is_paused
+            with pytest.raises(InvalidRequest, match="not both"):
+                client.pause(m.new_id(), is_drop=True)
+        daemon.stop()
+        daemon.restart()
+        with daemon.client() as client:
+            wait_for(lambda: client.status().drop_folder.waiting == 1, what="the file")
+            assert client.status().drop_folder.is_paused
+            assert (home.drop / "note.txt").exists()
+            client.resume(is_drop=True)
+            daemon.wait_jobs(2)
+            assert not client.status().drop_folder.is_paused
+
+
 def test_one_job_can_be_paused(daemon: DaemonProcess) -> None:
     with daemon.client() as client:
         job_id = client.submit_text(BOOK * 10, name="long.txt").job_id

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from voiced.audio.formats import FORMATS
 from voiced.cli.connect import connect_or_start
 from voiced.cli.exits import CommandFailed, Exit, exit_for
 from voiced.cli.follow import follow
 from voiced.cli.output import document, print_json
-from voiced.cli.parser import add_json, add_no_start
+from voiced.cli.parser import add_json, add_no_start, between
 from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
 from voiced.cli.text import printable, span
@@ -31,7 +32,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detach", action="store_true", help="print the jobs' ids at once and leave")
     parser.add_argument("--name", metavar="NAME", help="name of the output, for one document (- : stdin.txt)")
-    parser.add_argument("--format", metavar="FORMAT", help="wav, flac; otherwise as configured")
+    parser.add_argument("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)}; otherwise as configured")
     parser.add_argument(
         "--subtitles", choices=[kind.value for kind in m.Subtitles], help="write them beside it"
     )
@@ -39,6 +40,9 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "--chapters",
         choices=[kind.value for kind in m.Chapters],
         help="one file with marks, or a folder with a file for each (one-file)",
+    )
+    parser.add_argument(
+        "--loudness", metavar="LUFS", type=between(-40, 0, float), help="of the whole file; 0 = as it is"
     )
     parser.add_argument(
         "--priority", choices=[lane.value for lane in m.Lane], help="interactive > normal > batch (normal)"
@@ -94,6 +98,8 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
         fields["subtitles"] = m.Subtitles(options.subtitles)
     if options.chapters:
         fields["chapters"] = m.Chapters(options.chapters)
+    if options.loudness is not None:
+        fields["loudness_lufs"] = options.loudness
     if options.priority:
         fields["lane"] = m.Lane(options.priority)
     return fields

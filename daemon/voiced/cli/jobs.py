@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 
 from voiced.cli.connect import connect, connect_or_start
-from voiced.cli.exits import Exit
+from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.output import document, print_json, print_lines, watch, watch_json
 from voiced.cli.parser import add_json, add_no_start, between
 from voiced.cli.part import Part
@@ -169,6 +169,7 @@ def _declare_hold(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ids", metavar="ID", nargs="*", help="jobs, or the beginnings of their ids; none = the whole daemon"
     )
+    parser.add_argument("--drop", action="store_true", help="the drop folder: files wait in it, jobs go on")
     add_no_start(parser)
 
 
@@ -184,19 +185,26 @@ def _run_retry(options: argparse.Namespace) -> int:
 
 
 def _run_pause(options: argparse.Namespace) -> int:
+    _check_held(options)
     with connect_or_start(no_start=options.no_start) as client:
         if options.ids:
             return _each(client, options.ids, lambda job_id: client.pause(job_id).message, "paused")
-        print(client.pause().message or "paused; `voiced resume` goes on")
+        print(client.pause(is_drop=options.drop).message or "paused; `voiced resume` goes on")
         return Exit.OK
 
 
 def _run_resume(options: argparse.Namespace) -> int:
+    _check_held(options)
     with connect_or_start(no_start=options.no_start) as client:
         if options.ids:
             return _each(client, options.ids, lambda job_id: client.resume(job_id).message, "goes on")
-        print(client.resume().message or "goes on")
+        print(client.resume(is_drop=options.drop).message or "goes on")
         return Exit.OK
+
+
+def _check_held(options: argparse.Namespace) -> None:
+    if options.drop and options.ids:
+        raise CommandFailed("--drop is for the drop folder, not for jobs: leave the ids out", Exit.USAGE)
 
 
 def _ids(client: Client, states: list[m.JobState]) -> list[str]:
@@ -229,7 +237,9 @@ PARTS = {
     ),
     "job": Part(_declare_job, _run_job, ("voiced job 3f2a", "voiced job 3f2a --json")),
     "cancel": Part(_declare_cancel, _run_cancel, ("voiced cancel 3f2a 77b0", "voiced cancel --all")),
-    "pause": Part(_declare_hold, _run_pause, ("voiced pause", "voiced pause 3f2a")),
-    "resume": Part(_declare_hold, _run_resume, ("voiced resume", "voiced resume 3f2a")),
+    "pause": Part(_declare_hold, _run_pause, ("voiced pause", "voiced pause 3f2a", "voiced pause --drop")),
+    "resume": Part(
+        _declare_hold, _run_resume, ("voiced resume", "voiced resume 3f2a", "voiced resume --drop")
+    ),
     "retry": Part(_declare_retry, _run_retry, ("voiced retry 3f2a", "voiced retry --all")),
 }

@@ -51,6 +51,7 @@ def status_page(status: m.Status, installed: str) -> list[str]:
     lines += [f"! {printable(problem)}" for problem in status.problems]
     drop = status.drop_folder
     watched = "" if drop.is_watched else f"  (not watched: {printable(drop.detail) or 'switched off'})"
+    held = "  (paused: `voiced resume --drop` goes on)" if drop.is_paused else ""
     waiting = f"  ({counted(drop.waiting, 'file')} waiting)" if drop.waiting else ""
     facts = [
         ("device", f"{status.device}  lock {lock_text(status.lock)}"),
@@ -58,7 +59,7 @@ def status_page(status: m.Status, installed: str) -> list[str]:
         ("load", load_text(status.load)),
         *((f"model {model.model}", model_text(model)) for model in status.models if shows(model)),
         ("jobs", f"{status.running} running, {status.queued} queued, {status.finished} finished"),
-        ("drop folder", printable(drop.path) + waiting + watched),
+        ("drop folder", printable(drop.path) + waiting + held + watched),
         ("audio folder", printable(status.audio_folder)),
     ]
     if status.cache_stats.enabled:

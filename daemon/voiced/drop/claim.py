@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from voiced.drop.sidecar import is_sidecar, own_names
 from voiced.drop.verdict import CLAIMS_FOLDER
 from voiced.files import (
+    end_move,
     place,
     printable,
     rename_without_replacing,
@@ -91,13 +93,49 @@ def find_claims(drop: Path) -> list[Claim]:
 
 
 def _claims_in(folder: Path) -> Iterator[Claim]:
-    # One file is ours; should somebody have put others beside it, they wait for the next start.
+    # One file is ours, with its sidecars; should somebody have put others beside it, they wait for the next start.
     for parent, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             path = Path(parent, name)
-            yield Claim(folder.name, path, path.relative_to(folder))
+            if is_sidecar(name):
+                continue
+            claim = Claim(folder.name, path, path.relative_to(folder))
+            with contextlib.suppress(OSError):
+                # A folder inside may be on another device: the claim is a copy, and was cut short before its end.
+                end_move(folder.parent.parent / claim.relative, path)
+            yield claim
             return
+    _give_back_sidecars(folder)
     _remove_empty(folder)
+
+
+def _give_back_sidecars(folder: Path) -> None:
+    """Put sidecars whose text has gone back where they lay: the daemon was killed before they could follow it."""
+    drop = folder.parent.parent
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            try:
+                place(path, drop, path.relative_to(folder))
+            except OSError as error:
+                _logger.warning("%s stays where it is: %s", printable(path), error)
+
+
+def take_sidecars_along(source: Path, lies: Path) -> None:
+    """Move a file's own sidecars after it, so that both lie side by side again, whatever its name is now.
+
+    Args:
+        source: Where the file lay.
+        lies: Where it lies.
+    """
+    for name, wished in zip(own_names(source.name), own_names(lies.name), strict=False):
+        sidecar = source.with_name(name)
+        try:
+            if stat.S_ISREG(sidecar.lstat().st_mode):
+                place(sidecar, lies.parent, Path(wished))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _logger.warning("%s stays where it is: %s", printable(sidecar), error)
 
 
 def discard_claim(claim: Claim) -> None:
@@ -129,6 +167,7 @@ def refuse(
     path = source.path if isinstance(source, Claim) else source
     lies = place(path, failed_folder, relative, may_copy=may_copy)
     if isinstance(source, Claim):
+        take_sidecars_along(path, lies)
         discard_claim(source)
     try:
         write_note(

@@ -8,24 +8,18 @@ the lease are passed in, so that a test can play both. State is bounded: of the 
 import heapq
 import itertools
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from voiced.drop.claim import Claim, claim_file, discard_claim, find_claims, refuse, write_note
-from voiced.drop.verdict import (
-    Action,
-    Facts,
-    Rules,
-    Verdict,
-    examine,
-    is_download,
-    is_passed_over,
-    look,
-)
+from voiced.drop.claim import claim_file, refuse, write_note
+from voiced.drop.custody import RETRY_S, Custody
+from voiced.drop.handed import Handed, own_places
+from voiced.drop.sidecar_reader import SidecarReader
+from voiced.drop.terms import DropHooks, DropSettings, Lease
+from voiced.drop.verdict import Action, Facts, Rules, Verdict, examine, is_passed_over, look
+from voiced.drop.walk import Walk, split
 from voiced.files import printable
 
 _logger = logging.getLogger(__name__)
@@ -35,37 +29,8 @@ MAX_CLAIMS = 32
 """Claims in one turn, so that a stop or a pause is never far."""
 _MAX_LOOKS = 512
 _MAX_LEFT = 4096
-_MAX_DEPTH = 64
 # Linux tells of a close a moment before the writer counts as gone, so the first look after a hint may be too early.
 _WRITER_WAITS_S = (0.002, 0.02, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
-_HELD_LOOKS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-_RETRY_S = 30.0
-"""How long a file that could not be moved is left in peace."""
-
-Lease = Callable[[Path], bool | None]
-
-
-class DropSettings(NamedTuple):
-    """Where the folders lie, and the rules."""
-
-    drop: Path
-    failed: Path
-    max_bytes: int
-    settle_s: float = 2.0
-    scan_interval_s: float = 30.0
-    apart: tuple[Path, ...] = ()
-    """Folders that may lie below the drop folder and are not looked into; `failed` is one of them by itself."""
-
-
-class DropHooks(NamedTuple):
-    """What the intake asks and tells; all are called from its thread."""
-
-    claimed: Callable[[Claim], None]
-    """A file is ours. An id that is known already is a claim of an earlier run: nothing new."""
-    refused: Callable[[Path, str], None]
-    """A file was refused: where it lies now, and why."""
-    room: Callable[[], int]
-    """How many more claims are welcome; counts those that `claimed` has told."""
 
 
 @dataclass(slots=True)
@@ -80,17 +45,6 @@ class _Candidate:
     """Only room is missing."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A claim that somebody may still write, or that the receiver has not been told of."""
-
-    claim: Claim
-    version: tuple[int, ...]
-    quiet_since: float
-    look_at: float = 0.0
-    looks: int = 0
-
-
 class Intake:
     """Looks, waits, claims and refuses; one turn at a time."""
 
@@ -102,26 +56,26 @@ class Intake:
         self._clock = clock
         self._lease = lease
         self._rules = Rules(os.geteuid(), settings.max_bytes, settings.settle_s)
-        self._apart = _prefixes_below(settings.drop, (settings.failed, *settings.apart))
+        reader = SidecarReader(settings.drop, self._judge, self._is_shared)
+        self._handed = Handed(reader, hooks)
+        self._custody = Custody(settings, hooks, self._judge, reader, self._handed)
+        self._walk = Walk(settings.drop, (settings.failed, *settings.apart), self._handed.note)
         self._device: int | None = None
         self._candidates: dict[str, _Candidate] = {}
         self._uncounted = 0
-        self._held: dict[str, _Held] = {}
         self._left: dict[str, tuple[int, ...]] = {}
-        self._downloads: set[str] = set()
         self._troubled = ("", "")
-        self._unreadable = ""
 
     @property
     def waiting(self) -> int:
         """Files seen and not yet handed on."""
-        return len(self._candidates) + self._uncounted + len(self._held)
+        return len(self._candidates) + self._uncounted + len(self._custody)
 
     @property
     def trouble(self) -> str:
         """What keeps files from being taken or refused, and what to do; empty when all is well."""
         name, trouble = self._troubled
-        return trouble if name in self._candidates or name in self._held else self._unreadable
+        return trouble if name in self._candidates else self._custody.trouble or self._walk.unreadable
 
     @property
     def needs_scan(self) -> bool:
@@ -136,9 +90,7 @@ class Intake:
         Raises:
             OSError: If they cannot be read.
         """
-        now = self._clock()
-        for claim in find_claims(self._settings.drop):
-            self._held.setdefault(claim.job_id, _Held(claim, (), now))
+        self._custody.recover(self._clock())
 
     def scan(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Look through the whole folder; what is known keeps its history.
@@ -147,24 +99,25 @@ class Intake:
             OSError: If the drop folder itself is gone or cannot be read.
         """
         self._device = self._settings.drop.stat().st_dev
-        self._unreadable = ""
-        self._downloads.clear()
+        self._walk.begin()
+        self._handed.prune()
         counter = itertools.count()
-        oldest = heapq.nsmallest(MAX_CANDIDATES, _counted(self._walk("", should_stop), counter))
+        found = self._walk.entries("", should_stop)
+        oldest = heapq.nsmallest(MAX_CANDIDATES, _counted(found, counter))
         known = self._candidates
         self._candidates = {relative: known.get(relative) or _Candidate() for _, relative in oldest}
         self._uncounted = next(counter) - len(oldest)
 
     def hint(self, relative: str, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Look at one entry, and below it if it is a folder: something happened there."""
-        if self._is_apart(relative):
+        if self._walk.is_apart(relative):
             return
         if any(is_passed_over(part) for part in relative.split("/")):
-            self._note_download(*_split(relative))
+            self._walk.note_passed_over(*split(relative))
             return
         path = self._settings.drop / relative
         if path.is_dir() and not path.is_symlink():
-            for _, found in self._walk(relative, should_stop):
+            for _, found in self._walk.entries(relative, should_stop):
                 self._hint_file(found)
         elif os.path.lexists(path):
             self._hint_file(relative)
@@ -173,8 +126,7 @@ class Intake:
 
     def hint_claims(self) -> None:
         """Look at the held claims: a writer may have gone."""
-        for held in self._held.values():
-            held.look_at = 0.0
+        self._custody.hint()
 
     def _hint_file(self, relative: str) -> None:
         found = self._candidates.get(relative)
@@ -185,48 +137,6 @@ class Intake:
         else:
             self._uncounted = max(self._uncounted, 1)
 
-    def _walk(self, under: str, should_stop: Callable[[], bool]) -> Iterator[tuple[int, str]]:
-        """Yield (time of arrival, relative path) of all entries that are not passed over and not left alone.
-
-        Raises:
-            OSError: If the drop folder itself cannot be read; others are named in `trouble`.
-        """
-        folders = [under]
-        while folders and not should_stop():
-            folder = folders.pop()
-            try:
-                entries = os.scandir(self._settings.drop / folder)
-            except OSError as error:
-                if not folder:
-                    raise
-                if not isinstance(error, FileNotFoundError):
-                    self._unreadable = (
-                        f"{printable(folder)} in the drop folder cannot be read: {error.strerror}"
-                    )
-                continue
-            with entries:
-                for entry in entries:
-                    if is_passed_over(entry.name):
-                        self._note_download(folder, entry.name)
-                        continue
-                    relative = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        if relative.count("/") < _MAX_DEPTH and not self._is_apart(relative):
-                            folders.append(relative)
-                        continue
-                    try:
-                        arrival = entry.stat(follow_symlinks=False).st_ctime_ns
-                    except OSError:
-                        continue
-                    yield arrival, relative
-
-    def _note_download(self, folder: str, name: str) -> None:
-        if is_download(name):
-            self._downloads.add(folder)
-
-    def _is_apart(self, relative: str) -> bool:
-        return f"{relative}/".startswith(self._apart)
-
     # -- deciding -------------------------------------------------------------------------------------
 
     def turn(self, *, is_paused: bool = False) -> float:
@@ -236,10 +146,12 @@ class Intake:
             is_paused: Nothing is taken or refused; claims that are held are handed on.
         """
         now = self._clock()
-        next_at = self._turn_held(now)
-        if is_paused or not self._candidates:
-            return max(next_at - now, 0.0)
-        room = min(self._hooks.room() - len(self._held), MAX_CLAIMS)
+        self._custody.turn(now)
+        if is_paused:
+            return max(self._custody.next_at - now, 0.0)
+        self._handed.turn(now)
+        next_at = self._handed.next_at
+        room = min(self._hooks.room() - len(self._custody), MAX_CLAIMS)
         looks = 0
         for relative, candidate in list(self._candidates.items()):
             if candidate.look_at > now:
@@ -254,10 +166,9 @@ class Intake:
             room -= self._consider(relative, candidate, room > 0, now)
             if relative in self._candidates and not candidate.is_ready:
                 next_at = min(next_at, candidate.look_at)
-        if room <= 0 and self._is_more_ready() and self._hooks.room() > len(self._held):
+        if room <= 0 and self._is_more_ready() and self._hooks.room() > len(self._custody):
             return 0.0
-        next_at = min([next_at, *(held.look_at for held in self._held.values())])
-        return max(next_at - now, 0.0)
+        return max(min(next_at, self._custody.next_at) - now, 0.0)
 
     def _is_more_ready(self) -> bool:
         return any(candidate.is_ready for candidate in self._candidates.values())
@@ -269,7 +180,7 @@ class Intake:
         except OSError:
             del self._candidates[relative]
             return 0
-        if not facts.size and _split(relative)[0] in self._downloads:
+        if not facts.size and self._walk.has_download(split(relative)[0]):
             facts = facts._replace(has_download=True)
         if self._left.get(relative) == facts.version:
             del self._candidates[relative]
@@ -299,6 +210,12 @@ class Intake:
         except FileNotFoundError:
             return Verdict(Action.SKIP)
 
+    def _is_shared(self, place: Path) -> bool:
+        """Return whether a text that waits has this sidecar too: `book.voiced.toml` is book.txt's and book.epub's."""
+        folder = str(place.parent)
+        here = (Path(relative) for relative in self._candidates if (split(relative)[0] or ".") == folder)
+        return any(place in own_places(relative) for relative in here)
+
     def _wait_s(self, verdict: Verdict, looks: int) -> float:
         if verdict.wait_s is not None:
             return max(verdict.wait_s, 0.01)
@@ -314,9 +231,7 @@ class Intake:
             self._postpone(relative, error, "cannot be taken", now)
             return 0
         del self._candidates[relative]
-        held = _Held(claim, candidate.version, candidate.quiet_since)
-        self._held[claim.job_id] = held
-        self._check_held(held, now)
+        self._custody.take(claim, candidate.version, candidate.quiet_since, now)
         return 1
 
     def _refuse(self, relative: str, facts: Facts, reason: str, now: float) -> None:
@@ -351,71 +266,16 @@ class Intake:
 
     def _postpone(self, relative: str, error: OSError, what: str, now: float) -> None:
         candidate = self._candidates[relative]
-        candidate.look_at = now + _RETRY_S
+        candidate.look_at = now + RETRY_S
         candidate.is_ready = False
         trouble = (
             f"{printable(relative)} {what}: {error.strerror or error}. Check that there is room on the disk and that "
-            f"the folders can be written; it is tried again every {_RETRY_S:g} s"
+            f"the folders can be written; it is tried again every {RETRY_S:g} s"
         )
         self._troubled = (relative, trouble)
         if not candidate.looks:
             _logger.warning("%s", trouble)
         candidate.looks += 1
-
-    # -- claims on their way --------------------------------------------------------------------------
-
-    def _turn_held(self, now: float) -> float:
-        for held in list(self._held.values()):
-            if held.look_at <= now:
-                self._check_held(held, now)
-        return min((held.look_at for held in self._held.values()), default=math.inf)
-
-    def _check_held(self, held: _Held, now: float) -> None:
-        """Hand a claim on as soon as nobody writes it; a writer who had it open may go on after the rename."""
-        claim = held.claim
-        try:
-            facts = look(claim.path)
-        except OSError:
-            _logger.warning("the claimed file of job %s is gone", claim.job_id)
-            del self._held[claim.job_id]
-            discard_claim(claim)
-            return
-        if facts.version != held.version:
-            held.version, held.quiet_since = facts.version, now
-        verdict = self._judge(claim.path, facts, now - held.quiet_since)
-        if verdict.action is Action.WAIT:
-            pause_s = _HELD_LOOKS_S[min(held.looks, len(_HELD_LOOKS_S) - 1)]
-            held.look_at = now + min(pause_s, verdict.wait_s or pause_s)
-            held.looks += 1
-        elif verdict.action is Action.REFUSE:
-            self._refuse_claim(held, facts, verdict.reason, now)
-        else:
-            del self._held[claim.job_id]
-            self._hooks.claimed(claim)
-
-    def _refuse_claim(self, held: _Held, facts: Facts, reason: str, now: float) -> None:
-        claim = held.claim
-        message = f"{printable(claim.relative.name)} cannot be spoken: {reason}"
-        try:
-            lies = refuse(claim, self._settings.failed, claim.relative, message, may_copy=facts.size == 0)
-        except OSError as error:
-            held.look_at = now + _RETRY_S
-            trouble = f"{printable(claim.relative)} cannot be moved to Failed: {error.strerror or error}"
-            self._troubled = (claim.job_id, trouble)
-            return
-        del self._held[claim.job_id]
-        self._hooks.refused(lies, message)
-
-
-def _split(relative: str) -> tuple[str, str]:
-    folder, _, name = relative.rpartition("/")
-    return folder, name
-
-
-def _prefixes_below(drop: Path, folders: tuple[Path, ...]) -> tuple[str, ...]:
-    root = os.path.realpath(drop) + "/"
-    below = [f"{os.path.realpath(folder)}/" for folder in folders]
-    return tuple(folder.removeprefix(root) for folder in below if folder.startswith(root))
 
 
 def _counted(

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voiced.drop.events import FolderEvents, HintBox
-from voiced.drop.intake import DropHooks, DropSettings, Intake, Lease
+from voiced.drop.intake import Intake
 from voiced.drop.lease import is_being_written, tells_writers
+from voiced.drop.terms import DropHooks, DropSettings, Lease
 from voiced.drop.verdict import CLAIMS_FOLDER
 from voiced.files import printable
 
@@ -194,7 +195,8 @@ class DropWatcher:
             if not stat.S_ISDIR(found.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         except OSError as error:
-            self._fail(f"cannot be used ({error.strerror}): make it a folder that you can write")
+            gone = "its drive or its parent folder is gone; " if isinstance(error, FileNotFoundError) else ""
+            self._fail(f"cannot be used ({gone}{error.strerror}): make it a folder that you can write")
             return False
         self._problem = ""
         identity = (found.st_dev, found.st_ino)
@@ -208,7 +210,8 @@ class DropWatcher:
 
     def _make_folder(self) -> None:
         drop = self._settings.drop
-        drop.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Once it was there, a parent that is gone is a drive that was unplugged: what is made then hides in its place.
+        drop.mkdir(mode=0o700, parents=self._observed is None, exist_ok=True)
         if self._observed is not None:
             self._note = (
                 f"{printable(drop)} was gone and was made again; what lay in it is not there any more"

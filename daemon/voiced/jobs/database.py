@@ -62,6 +62,11 @@ def update_job(connection: sqlite3.Connection, job: Job) -> None:
     )
 
 
+def delete_job(connection: sqlite3.Connection, job_id: str) -> None:
+    """Remove a job."""
+    connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+
 def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
     """Return a job by its id."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()

@@ -5,10 +5,12 @@ Belongs to the loop.
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from voiced.drop.claim import Claim, refuse
+from voiced.drop.sidecar import Sidecars
 from voiced.files import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
@@ -94,28 +96,57 @@ class DurableJobs:
             raise
         return planned
 
-    async def take_claim(self, claim: Claim) -> None:
-        """Make a job of a dropped text, or set it aside with the reason. A claim of an older run goes on."""
+    async def take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
+        """Make a job of a dropped text, or set it aside with the reason.
+
+        A claim of an older run goes on; one of which something new is said begins anew.
+        """
         known = await self._store.find(claim.job_id)
-        if known is not None:
-            if known.state.is_final:
+        state = JobState.QUEUED
+        if known is not None and known.state.is_final:
+            if await self._store.effect(lambda: os.path.lexists(claim.path)):
                 await self._put_away(known)
             return
         try:
-            await self._accept(await self._intake.plan_claim(claim))
+            if known is not None:
+                run = self._scheduler.find(claim.job_id)
+                if run is None or not sidecars.has_news(known.order.sidecars):
+                    return
+                state = JobState.PAUSED if run.is_paused else state
+                await self._withdraw(run)
+            planned = await self._intake.plan_claim(claim, sidecars.wishes)
+            order = planned.order._replace(sidecars=sidecars.digests)
+            notes = (*sidecars.problems, *planned.notes)
+            await self._accept(planned._replace(order=order, notes=notes), state)
         except StorageFailed as error:
             logger.error("a dropped text waits for the disk: %s", error.message)
-            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim))
+            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim, sidecars))
         except VoicedError as error:
-            await self._refuse(claim, error)
+            await self._refuse(claim, _with_notes(error.message, sidecars.problems), error.code.value)
 
-    async def _accept(self, planned: Planned) -> None:
+    async def _withdraw(self, run: Run) -> None:
+        """Let go of a dropped text's job without a word: it is planned anew, under the same id.
+
+        The ledger forgets it first: whenever the daemon ends, the claim lies there and is planned then.
+
+        Raises:
+            StorageFailed: If the disk refuses.
+        """
+        job = run.job
+        logger.info("job %s begins anew: its sidecar came", job.job_id)
+        self._scheduler.remove(run)
+        run.close()
+        await self._store.withdraw(job.job_id)
+        await self._sweep(job)
+
+    async def _accept(self, planned: Planned, state: JobState = JobState.QUEUED) -> None:
         """Put a job into the store, then into the queue.
 
         Raises:
             StorageFailed: If the disk refuses.
         """
-        job = await self._store.insert(Job(planned.order, JobState.QUEUED, Progress(), stamp()))
+        progress = Progress(notes=planned.notes if planned.order.claim else ())
+        job = await self._store.insert(Job(planned.order, state, progress, stamp()))
         try:
             self._begin(job, planned.plan)
         except OSError as error:
@@ -124,17 +155,17 @@ class DurableJobs:
             raise fault from error
         self._publish(m.JobAccepted, job=describe_job(job))
 
-    async def _refuse(self, claim: Claim, error: VoicedError) -> None:
-        logger.info("dropped text %s refused: %s", claim.job_id, error.code.value)
+    async def _refuse(self, claim: Claim, message: str, code: str) -> None:
+        logger.info("dropped text %s refused: %s", claim.job_id, code)
         try:
             place = await self._store.effect(
-                lambda: refuse(claim, self._intake.config.failed_folder, claim.relative, error.message)
+                lambda: refuse(claim, self._intake.config.failed_folder, claim.relative, message)
             )
         except OSError as fault:
             logger.warning("dropped text %s stays claimed: %s", claim.job_id, fault)
             return
         discard(self._intake.folder(claim.job_id))
-        self._publish(m.FileRefused, path=printable(place), message=error.message)
+        self._publish(m.FileRefused, path=printable(place), message=message)
 
     # -- at work --------------------------------------------------------------------------------------
 
@@ -240,7 +271,7 @@ class DurableJobs:
         why = (
             f"{job.progress.error} Its audio so far is kept: `voiced retry {job.job_id}` goes on from there."
         )
-        why = "It was cancelled." if job.state is JobState.CANCELLED else why
+        why = "It was cancelled." if job.state is JobState.CANCELLED else _with_notes(why, job.progress.notes)
 
         def move() -> str:
             if job.state is JobState.DONE:
@@ -306,3 +337,8 @@ class DurableJobs:
         with contextlib.suppress(OSError):
             await self._store.effect(lambda: publish.remove_part(job))
         discard(self._intake.folder(job.job_id))
+
+
+def _with_notes(message: str, notes: tuple[str, ...]) -> str:
+    """Return what is told of a text that could not be spoken, with what was noted before."""
+    return "\n".join((message, *(f"Noted: {note}" for note in notes)))

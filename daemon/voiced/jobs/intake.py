@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from voiced.config import Config
 from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Wishes
 from voiced.files import printable
 from voiced.jobs import resolve
 from voiced.jobs.assembly import Pauses
@@ -35,7 +36,7 @@ from voiced_ipc.errors import (
     UnknownLanguage,
     VoicedError,
 )
-from voiced_ipc.messages import Chapters, Lane, OnLongText, Output, Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Lane, OnLongText, Output, Synthesize
 
 FIRST_SEGMENT_CHARS = 80
 """The first segment of a stream ends at the first clause of at most so many characters."""
@@ -166,7 +167,6 @@ class Intake:
         plan = _read_plan(folder)
         self._check_found(asked, plan)
         order = self._order(request, digest_of(request, payload), speech, plan)._replace(
-            chapters=request.chapters,
             format=file_format,
             sample_rate_hz=request.sample_rate_hz,
             part=str(self.config.audio_folder / PARTS_FOLDER / f"{request.request_id}.part"),
@@ -182,19 +182,19 @@ class Intake:
             (folder / SOURCE).rename(self._paths.incoming / request.request_id)
         discard(folder)
 
-    async def plan_claim(self, claim: Claim) -> Planned:
+    async def plan_claim(self, claim: Claim, wishes: Wishes) -> Planned:
         """Return the planned job of a dropped text; its text and plan lie in the spool.
 
+        Args:
+            claim: The text.
+            wishes: What its sidecars say; the settings hold for what they leave open.
+
         Raises:
-            VoicedError: If it cannot be read.
+            VoicedError: If it cannot be read, or not be spoken as wished.
         """
         config = self.config
-        request = Synthesize(
-            request_id=claim.job_id,
-            output=Output.FILE,
-            lane=Lane(config.drop_lane),
-            subtitles=Subtitles(config.subtitles),
-        )
+        request = resolve.wished_request(claim.job_id, wishes, config)
+        file_format = resolve.check_format(request.format or config.format)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
         folder = self.folder(claim.job_id)
@@ -210,8 +210,7 @@ class Intake:
         self._check_found(asked, plan)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
-            chapters=Chapters(config.chapters),
-            format=config.format,
+            format=file_format,
             part=str(config.audio_folder / PARTS_FOLDER / f"{claim.job_id}.part"),
             audio_folder=str(config.audio_folder / claim.relative.parent),
             relative=str(claim.relative),
@@ -342,6 +341,10 @@ class Intake:
             format="pcm",
             sample_rate_hz=0,
             subtitles=request.subtitles,
+            chapters=request.chapters,
+            loudness_lufs=self.config.loudness_lufs
+            if request.loudness_lufs is None
+            else request.loudness_lufs,
             created=stamp(),
             chars=plan.chars,
             language=plan.language,

@@ -66,6 +66,10 @@ class Order(NamedTuple):
     cover: str = ""
     """Name of the picture in the job's folder; empty = there is none."""
     chapters: Chapters = Chapters.ONE_FILE
+    loudness_lufs: float = 0.0
+    """Of the whole file; 0 = as it is."""
+    sidecars: tuple[str, ...] = ()
+    """Digests of what the sidecars of a dropped text said when it was planned."""
 
 
 class Progress(NamedTuple):
@@ -168,6 +172,7 @@ def load_order(text: str) -> Order:
     fields["output"] = Output(fields["output"])
     fields["subtitles"] = Subtitles(fields["subtitles"])
     fields["chapters"] = Chapters(fields.get("chapters", Chapters.ONE_FILE.value))
+    fields["sidecars"] = tuple(fields.get("sidecars", ()))
     return Order(**fields)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Sidecars
 from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
 from voiced.jobs.durable import DurableJobs
@@ -180,14 +181,16 @@ class JobManager:
             planned = await self.durable.submit(request, payload)
         return await self._accepted(planned.order, planned.original_chars, planned.notes)
 
-    def take_claim(self, claim: Claim) -> None:
+    def take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
         """Make a job of a dropped text, beside; it was claimed because there was room."""
-        self.background.spawn(self._take_claim(claim))
+        self.background.spawn(self._take_claim(claim, sidecars))
 
-    async def _take_claim(self, claim: Claim) -> None:
+    async def _take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
+        while claim.job_id in self._accepting:  # a sidecar came while it was planned
+            await asyncio.shield(self._accepting[claim.job_id])
         if not self._is_stopping:  # else it is found again at the next start
             with self._reserved(claim.job_id, has_place=True):
-                await self.durable.take_claim(claim)
+                await self.durable.take_claim(claim, sidecars)
 
     @contextlib.contextmanager
     def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[None]:

@@ -98,6 +98,7 @@ def _finish(job: Job, folder: Path, target: Path) -> Fields:
         "language": order.language,
         "comment": f"Spoken by voiced with {order.speech.model}",
         "cover": str(folder / order.cover) if order.cover else "",
+        "loudness_lufs": order.loudness_lufs or None,
     }
 
 

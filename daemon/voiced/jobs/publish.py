@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse
+from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
 from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
 from voiced.jobs.job import Job
 from voiced_ipc.messages import Chapters, Subtitles
@@ -103,7 +103,7 @@ def subtitles_file(job: Job) -> Path:
 def is_part_the_output(job: Job) -> bool:
     """Whether the growing file needs nothing but its header."""
     rate = job.order.sample_rate_hz
-    if job.order.chapters is Chapters.FOLDER:
+    if job.order.chapters is Chapters.FOLDER or job.order.loudness_lufs:
         return False
     return job.order.format == "wav" and rate in (0, job.progress.sample_rate_hz)
 
@@ -119,6 +119,7 @@ def put_away_source(job: Job) -> str:
         return job.progress.source
     claim = claim_of(job)
     target = place(source, Path(job.order.done_folder), claim.relative)
+    take_sidecars_along(source, target)
     discard_claim(claim)
     # A job that failed once left its reason behind.
     with contextlib.suppress(OSError):

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from voiced.audio.formats import FORMATS
 from voiced.config import Config
 from voiced.devices.lock import normal_device
+from voiced.drop.sidecar import Wishes
 from voiced.jobs.job import Speech
 from voiced.models.catalogue import CATALOGUE
 from voiced.models.spec import ModelSpec
 from voiced.models.voices import Voice
 from voiced_ipc.errors import DeviceUnavailable, InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Chapters, Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Lane, Output, Subtitles, Synthesize
 
 INLINE_CHARS = 4000
 """Texts up to this length with a known language are planned on the loop (a fraction of a millisecond)."""
@@ -135,6 +136,30 @@ def check_stream(request: Synthesize) -> None:
         raise InvalidRequest("a stream has the engine's own rate in this version; leave sample_rate_hz out")
     if request.subtitles is not Subtitles.NONE or request.chapters is not Chapters.ONE_FILE:
         raise InvalidRequest("subtitles and chapters belong to a file; ask for output=file")
+
+
+def wished_request(job_id: str, wishes: Wishes, config: Config) -> Synthesize:
+    """Return the request for a dropped text, as its sidecars wish it; the settings hold for what they leave open.
+
+    Args:
+        job_id: Of the claim.
+        wishes: What they say.
+        config: The settings.
+    """
+    said = {key: value for key, value in wishes._asdict().items() if value is not None}
+    fields = {key: said[key] for key in _WISHED_FIELDS if key in said}
+    return Synthesize(
+        request_id=job_id,
+        output=Output.FILE,
+        lane=Lane(wishes.priority or config.drop_lane),
+        subtitles=Subtitles(wishes.subtitles or config.subtitles),
+        chapters=Chapters(wishes.chapters or config.chapters),
+        loudness_lufs=wishes.loudness,
+        **fields,
+    )
+
+
+_WISHED_FIELDS = ("model", "voice", "language", "format", "speed", "pitch", "volume", "description", "seed")
 
 
 def choose_voice(

@@ -123,6 +123,10 @@ class Store:
                 raise error.__cause__ from None
             raise
 
+    def withdraw(self, job_id: str) -> "Future[None]":
+        """Forget an unfinished job, as if it had never been accepted."""
+        return self.do(lambda connection: database.delete_job(connection, job_id))
+
     def find(self, job_id: str) -> "Future[Job | None]":
         """Look a job up."""
         return self.do(lambda connection: database.find_job(connection, job_id))

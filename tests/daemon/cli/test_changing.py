@@ -24,6 +24,15 @@ def test_holding_the_daemon_and_jobs(run: Run, daemon: StandIn, command: str, ki
     assert [request.job_id for request in daemon.of(kind)] == [None, ID, OTHER]
 
 
+@pytest.mark.parametrize(("command", "kind"), [("pause", m.Pause), ("resume", m.Resume)])
+def test_holding_the_drop_folder(run: Run, daemon: StandIn, command: str, kind: type[m.Request]) -> None:
+    assert run(command, "--drop").code == Exit.OK
+    ran = run(command, "--drop", "3f")
+    assert ran.code == Exit.USAGE
+    assert "leave the ids out" in ran.err
+    assert [(request.job_id, request.is_drop) for request in daemon.of(kind)] == [(None, True)]
+
+
 @pytest.mark.parametrize(("command", "kind"), [("cancel", m.Cancel), ("retry", m.RetryJob)])
 def test_all_takes_those_that_it_concerns(
     run: Run, daemon: StandIn, command: str, kind: type[m.Request]

@@ -53,7 +53,9 @@ def test_the_status_page(run: Run, daemon: StandIn) -> None:
         problems=["voiced.toml: device: 'x' cannot be used"],
         jobs=[standin.job(ID, name=f"{n}.txt") for n in range(13)],
         lock=m.LockInfo(device="cpu", until="2026-01-02T05:00:00Z"),
-        drop_folder=m.DropFolderInfo(path="/d", is_watched=False, waiting=2, detail="it is gone"),
+        drop_folder=m.DropFolderInfo(
+            path="/d", is_watched=False, is_paused=True, waiting=2, detail="it is gone"
+        ),
         load=None,
         is_paused=True,
     )
@@ -64,6 +66,7 @@ def test_the_status_page(run: Run, daemon: StandIn) -> None:
         "! voiced.toml: device: 'x' cannot be used",
         "lock cpu until 2026-01-02T05:00:00Z",
         "not watched: it is gone",
+        "paused: `voiced resume --drop` goes on",
         "2 files waiting",
         "not yet measured",
         "3f2a0000",

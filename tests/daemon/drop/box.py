@@ -1,12 +1,15 @@
 """A drop folder with its receiver, for the tests of the intake and of the watcher."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from voiced.drop.claim import Claim
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.sidecar import Sidecars
+from voiced.drop.terms import DropHooks, DropSettings
+from voiced.drop.watch import DropWatcher
 
 
 class Box:
@@ -19,15 +22,17 @@ class Box:
         self.room = 1_000_000
         self.claims: list[Claim] = []
         self.texts: list[str] = []
+        self.sidecars: list[Sidecars] = []
         self.refusals: list[tuple[Path, str]] = []
         self.arrived = threading.Condition()
 
-    def _claimed(self, claim: Claim) -> None:
+    def _claimed(self, claim: Claim, sidecars: Sidecars) -> None:
         text = claim.path.read_bytes().decode()
         with self.arrived:
             self.room -= 1
             self.claims.append(claim)
             self.texts.append(text)
+            self.sidecars.append(sidecars)
             self.arrived.notify_all()
 
     def _refused(self, path: Path, message: str) -> None:
@@ -59,3 +64,17 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not is_so():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def watching(box: Box) -> Iterator[DropWatcher]:
+    """A watcher that has made its first scan; it ends with all its threads."""
+    before = set(threading.enumerate())
+    watcher = DropWatcher(box.settings, box.hooks)
+    watcher.start()
+    try:
+        wait_until(lambda: watcher.info().is_watched)
+        yield watcher
+    finally:
+        assert watcher.stop(10)
+        assert set(threading.enumerate()) <= before

@@ -10,30 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.drop.box import Box, wait_until
+from tests.daemon.drop.box import Box, wait_until, watching
 from voiced.drop.claim import Claim, claim_file
 from voiced.drop.events import MAX_HINTS, FolderEvents, HintBox
-from voiced.drop.intake import DropHooks
+from voiced.drop.sidecar import Sidecars
+from voiced.drop.terms import DropHooks
 from voiced.drop.watch import DropWatcher
-
-
-@contextlib.contextmanager
-def watching(box: Box) -> Iterator[DropWatcher]:
-    """A watcher that has made its first scan; it ends with all its threads."""
-    before = set(threading.enumerate())
-    watcher = DropWatcher(box.settings, box.hooks)
-    watcher.start()
-    try:
-        wait_until(lambda: watcher.info().is_watched)
-        yield watcher
-    finally:
-        assert watcher.stop(10)
-        assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture
@@ -273,7 +260,7 @@ def test_pause_and_resume(box: Box) -> None:
 OVERFLOW = """
 import sys, time
 from pathlib import Path
-from voiced.drop.intake import DropHooks, DropSettings
+from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
 base = Path(sys.argv[1])
 hooks = DropHooks(print, print, lambda: 0)
@@ -375,11 +362,11 @@ def test_a_failure_begins_again_and_the_claim_is_not_lost(box: Box, monkeypatch:
     monkeypatch.setattr("voiced.drop.watch._RESTART_S", 0.05)
     failures: list[Claim] = []
 
-    def claimed(claim: Claim) -> None:
+    def claimed(claim: Claim, sidecars: Sidecars) -> None:
         if not failures:
             failures.append(claim)
             raise RuntimeError("the loop is closed")
-        box.hooks.claimed(claim)
+        box.hooks.claimed(claim, sidecars)
 
     watcher = DropWatcher(box.settings, DropHooks(claimed, box.hooks.refused, box.hooks.room))
     watcher.start()

@@ -1,0 +1,99 @@
+"""Claims that were handed on and whose texts are not done yet: a sidecar that comes late is still theirs.
+
+Belongs to the intake's thread, which is not told when a job ends: a claim is over when its text has left its place.
+"""
+
+import math
+import os
+from pathlib import Path
+
+from voiced.drop.claim import Claim
+from voiced.drop.sidecar import Sidecars, own_names, places
+from voiced.drop.sidecar_reader import SidecarReader
+from voiced.drop.terms import DropHooks
+
+_WAIT_S = 0.5
+"""Between two looks at a sidecar that is still being written."""
+
+
+class Handed:
+    """Knows which sidecars are awaited by whom, and tells of those that come.
+
+    Args:
+        reader: Reads them.
+        hooks: Where a claim is told once more, with what is said of it now.
+    """
+
+    def __init__(self, reader: SidecarReader, hooks: DropHooks) -> None:
+        self._reader = reader
+        self._hooks = hooks
+        self._claims: dict[str, tuple[Claim, Sidecars]] = {}
+        self._awaited: dict[str, set[str]] = {}
+        """Ids of jobs by where a sidecar of theirs may lie."""
+        self._due: dict[str, float] = {}
+        """Sidecars that were seen, and when to look at them."""
+        self._known: dict[str, tuple[int, ...] | None] = {}
+        """How the folders' sidecars looked that all claims below know of."""
+
+    def add(self, claim: Claim, sidecars: Sidecars) -> None:
+        """Remember a claim, and what its job was told."""
+        self._claims[claim.job_id] = (claim, sidecars)
+        for place in places(claim.relative):
+            self._awaited.setdefault(str(place), set()).add(claim.job_id)
+
+    def prune(self) -> None:
+        """Forget the claims that are over."""
+        for claim, _ in list(self._claims.values()):
+            if not os.path.lexists(claim.path):
+                self._forget(claim)
+        if not self._claims:
+            self._known.clear()
+
+    def _forget(self, claim: Claim) -> None:
+        del self._claims[claim.job_id]
+        for place in map(str, places(claim.relative)):
+            self._awaited[place].discard(claim.job_id)
+            if not self._awaited[place]:
+                del self._awaited[place]
+
+    def note(self, relative: str) -> None:
+        """A sidecar was seen; costs a look-up where nobody awaits it."""
+        if relative in self._awaited:
+            self._due[relative] = 0.0
+
+    @property
+    def next_at(self) -> float:
+        """When the next look is due, inf for never."""
+        return min(self._due.values(), default=math.inf)
+
+    def turn(self, now: float) -> None:
+        """Look at the sidecars that are due, and tell the claims that they are news to."""
+        for relative in [relative for relative, look_at in self._due.items() if look_at <= now]:
+            self._due[relative] = now + _WAIT_S
+            if not self._consider(relative, now):
+                del self._due[relative]
+
+    def _consider(self, relative: str, now: float) -> bool:
+        """Return whether it is to be looked at again."""
+        version = self._reader.version(Path(relative))
+        if version is None or self._known.get(relative) == version:
+            return False
+        is_waiting = False
+        for job_id in sorted(self._awaited.get(relative, ())):
+            claim, told = self._claims[job_id]
+            if not os.path.lexists(claim.path):
+                self._forget(claim)
+                continue
+            sidecars, is_busy = self._reader.gather(claim, now)
+            is_waiting |= is_busy
+            if not is_busy and sidecars.has_news(told.digests):
+                self._claims[job_id] = (claim, sidecars)
+                self._hooks.claimed(claim, sidecars)
+        if not is_waiting:
+            self._known[relative] = version
+        return is_waiting
+
+
+def own_places(relative: Path) -> set[Path]:
+    """Return where a text's own sidecars may lie below the drop folder."""
+    return {relative.with_name(name) for name in own_names(relative.name)}
