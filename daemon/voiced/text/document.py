@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from voiced.iso639 import TWO_LETTERS
 from voiced.text.cleaning import clean
 from voiced.text.plan import Chapter
 
@@ -14,12 +15,8 @@ MOST_COVER_BYTES = 8 << 20
 _TITLE_CHARS = 300
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,4}", re.IGNORECASE)
-_LONG = (
-    "ara:ar chi:zh deu:de dut:nl eng:en fra:fr fre:fr ger:de hin:hi ita:it jpn:ja kor:ko nld:nl pol:pl por:pt rus:ru "
-    "spa:es tur:tr zho:zh"
-)
-_LONG_CODES = dict(pair.split(":") for pair in _LONG.split())
-"""Codes of ISO 639-2 that old books have where BCP 47 wants the short one."""
+_OLD_CODES = {"chi": "zh", "dut": "nl", "fre": "fr", "ger": "de"}
+"""Codes of ISO 639-2 (bibliographic) that old books have, of the languages that we speak."""
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 
 
@@ -58,7 +55,8 @@ def language_tag(text: str | None) -> str:
     base, separator, rest = tag.partition("-")
     if not _TAG.fullmatch(tag) or base.lower() in _NO_LANGUAGE:
         return ""
-    return _LONG_CODES.get(base.lower(), base.lower()) + separator + rest
+    code = base.lower()
+    return (_OLD_CODES.get(code) or TWO_LETTERS.get(code, code)) + separator + rest
 
 
 def picture(data: bytes) -> Cover | None:
