@@ -61,7 +61,7 @@ class Finisher:
         job = job.moved(JobState.FINISHING)
         await self._store.update(job)
         if not job.progress.path:
-            await self._make(job)
+            job = await self._make(job)
         while True:
             if not job.progress.path:
                 job = await self._name(job)
@@ -77,8 +77,11 @@ class Finisher:
         await self._store.effect(lambda: self._sweep(done))
         return done
 
-    async def _make(self, job: Job) -> None:
-        """Write the header, or have the scribe make what is wanted; all of it may be done again."""
+    async def _make(self, job: Job) -> Job:
+        """Write the header, or have the scribe make what is wanted; all of it may be done again.
+
+        Returns the job with what the scribe had to tell.
+        """
         folder = self._spool / job.job_id
         if job.order.chapters is Chapters.FOLDER:
             marks = await self._store.effect(lambda: _begin_folder(job, folder))
@@ -88,8 +91,12 @@ class Finisher:
         if publish.is_part_the_output(job):
             header = wav_header(job.progress.data_bytes, job.progress.sample_rate_hz)
             await self._store.effect(lambda: _write_header(job, header))
+        told: list[str] = []
         for fields in wanted:
-            await self._encode(fields)
+            notes = (await self._encode(fields)).get("notes", [])
+            assert isinstance(notes, list)
+            told += map(str, notes)
+        return job.moved(JobState.FINISHING, notes=tuple(dict.fromkeys((*job.progress.notes, *told))))
 
     async def _name(self, job: Job) -> Job:
         path = await self._store.effect(lambda: publish.choose_path(job))

@@ -11,6 +11,8 @@ import soundfile
 
 from tests.daemon.child_scribe.support import TIMEOUT_S, RunningScribe, running_scribe
 from voiced.audio.wav import WAV_HEADER_BYTES
+from voiced.segments import Break, Plan, Segment, pack_plan
+from voiced.timeline import TIMELINE_FILE, Span, TimelineFile
 
 _RATE_HZ = 24_000
 _LONG_S = 1200
@@ -22,9 +24,9 @@ def scribe() -> Iterator[RunningScribe]:
         yield running
 
 
-def task_for(folder: Path, seconds: int = 2, **changes: object) -> dict[str, Any]:
-    """Return the fields of a task, with its spool in the folder."""
-    source = folder / "spool"
+def task_for(place: Path, seconds: int = 2, **changes: object) -> dict[str, Any]:
+    """Return the fields of a task, with its spool in a folder."""
+    source = place / "spool"
     with source.open("wb") as file:
         file.truncate(WAV_HEADER_BYTES + 2 * seconds * _RATE_HZ)
     fields: dict[str, Any] = {
@@ -33,7 +35,7 @@ def task_for(folder: Path, seconds: int = 2, **changes: object) -> dict[str, Any
         "data_offset": WAV_HEADER_BYTES,
         "samples": seconds * _RATE_HZ,
         "sample_rate_hz": _RATE_HZ,
-        "target": str(folder / "out"),
+        "target": str(place / "out"),
         "format": "wav",
     }
     return fields | changes
@@ -57,6 +59,52 @@ def test_a_spool_becomes_a_file(scribe: RunningScribe, tmp_path: Path, format_: 
         assert (file.samplerate, file.frames, file.title) == (rate_hz, 2 * rate_hz, "Ein Tag")
 
 
+def job_folder(folder: Path) -> Path:
+    """A job of two chapters, a second each, with half a second of pause."""
+    made = folder / "job"
+    made.mkdir()
+    (made / "text").write_text("Guten Tag. Bis morgen.")
+    segments = (Segment(0, 11, 0, 11, "de", Break.CHAPTER, 0), Segment(11, 22, 11, 22, "de", Break.END, 1))
+    (made / "plan").write_bytes(pack_plan(Plan(22, "de", segments, ("Eins", "Zwei"))))
+    timeline = TimelineFile(made / TIMELINE_FILE, 0)
+    timeline.writer(0, [Span(0, _RATE_HZ // 2), Span(_RATE_HZ, 2 * _RATE_HZ)])()
+    timeline.close()
+    return made
+
+
+@pytest.mark.parametrize("kind", ["vtt", "srt"])
+def test_subtitles_of_a_job_and_of_a_chapter(scribe: RunningScribe, tmp_path: Path, kind: str) -> None:
+    task: dict[str, Any] = {"task": 8, "folder": str(job_folder(tmp_path))}
+    task |= {"format": kind, "sample_rate_hz": _RATE_HZ}
+    answer, _ = scribe.ask("subtitles", **task, target=str(tmp_path / "all"))
+    assert answer == {"type": "finished", "task": 8, "cues": 2}
+    written = (tmp_path / "all").read_text()
+    assert written.startswith("WEBVTT" if kind == "vtt" else "1\n")
+    assert written.index("Guten Tag.") < written.index("Bis morgen.")
+    answer, _ = scribe.ask(
+        "subtitles", **task, target=str(tmp_path / "two"), start=_RATE_HZ, end=2 * _RATE_HZ
+    )
+    assert answer["cues"] == 1
+    chapter = (tmp_path / "two").read_text()
+    assert "00:00.000" in chapter or "00:00:00,000" in chapter
+    assert "Guten" not in chapter
+
+
+@pytest.mark.parametrize("lost", ["plan", "text", "timeline"])
+def test_subtitles_of_a_damaged_job(scribe: RunningScribe, tmp_path: Path, lost: str) -> None:
+    folder = job_folder(tmp_path)
+    if lost == "plan":
+        (folder / "plan").write_bytes(b"no plan")
+    else:
+        (folder / lost).unlink()
+    task: dict[str, Any] = {"task": 8, "folder": str(folder), "format": "vtt", "sample_rate_hz": _RATE_HZ}
+    answer, _ = scribe.ask("subtitles", **task, target=str(tmp_path / "all"))
+    if lost == "timeline":
+        assert answer["cues"] == 0
+    else:
+        assert (answer["type"], answer["code"]) == ("failed", "storage-failed")
+
+
 def test_a_book_with_all_that_is_known_of_it(scribe: RunningScribe, tmp_path: Path) -> None:
     (tmp_path / "cover").write_bytes(b"no picture")
     task = task_for(
@@ -69,7 +117,9 @@ def test_a_book_with_all_that_is_known_of_it(scribe: RunningScribe, tmp_path: Pa
         language="de-AT",
         comment="Spoken by voiced",
         cover=str(tmp_path / "cover"),
-        chapters=[["Eins", 0], ["Zwei", _RATE_HZ]],
+        folder=str(job_folder(tmp_path)),
+        track=3,
+        tracks=9,
         loudness_lufs=-19.0,
     )
     answer, _ = scribe.ask("finish", **task)
@@ -90,6 +140,7 @@ def test_a_book_with_all_that_is_known_of_it(scribe: RunningScribe, tmp_path: Pa
         assert container.streams.audio[0].language == "deu"
     assert (found["title"], found["artist"], found["album"]) == ("Ein Tag", "A. Autorin", "Tage")
     assert found["comment"] == "Spoken by voiced"
+    assert found["track"] == "3/9"
     assert [title for title, _ in chapters] == ["Eins", "Zwei"]
 
 

@@ -53,7 +53,7 @@ class Bench:
             return {"type": "finished"}
         source = Path(str(fields["source"])).read_bytes()[WAV_HEADER_BYTES:]
         Path(str(fields["target"])).write_bytes(b"fLaC" + source)
-        return {"type": "finished"}
+        return {"type": "finished", "notes": ["The cover was left out."]}
 
     def files(self) -> list[str]:
         return sorted(
@@ -100,7 +100,8 @@ def test_a_wav_is_its_part_with_a_header(tmp_path: Path) -> None:
 
 def test_another_format_is_encoded(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        await bench.finisher.finish(bench.job)
+        done = await bench.finisher.finish(bench.job)
+        assert done.progress.notes == ("The cover was left out.",)
         assert bench.files() == ["book.flac"]
         assert (tmp_path / "Audio/book.flac").read_bytes() == b"fLaC" + PCM
 
