@@ -34,7 +34,7 @@ def read_markdown(text: str, title: str) -> Document:
     html, facts = _render(text)
     root = parse_html(html)
     manuscript = assemble(() if root is None else read_blocks(root))
-    if not manuscript.text:  # it was nested beyond what the library reads, or never meant as Markdown
+    if not manuscript.text and _has_text(text):  # it is nested beyond what the library reads, or no Markdown
         manuscript = assemble([make_block([text])])
     first = [place.title for level, place in manuscript.headings if level == 1]
     own = one_line(facts.get("title")) or (first[0] if len(first) == 1 else "")
@@ -45,6 +45,11 @@ def read_markdown(text: str, title: str) -> Document:
         one_line(facts.get("author")),
         language_tag(facts.get("language")),
     )
+
+
+def _has_text(text: str) -> bool:
+    root = parse_html(text)
+    return root is not None and any(block.text for block in read_blocks(root))
 
 
 def _render(text: str) -> tuple[str, Mapping[str, str]]:

@@ -26,7 +26,7 @@ def say(body: str) -> str:
         ("x<!-- no -->y<?no?>z", "xyz"),
         ("see <a href='#there'>there</a>", "see there"),
         ("<img src=a alt='no'>yes", "yes"),
-        ("Fish &amp; chips &mdash; &#8364;5 &nosuch;", "Fish & chips — €5 &nosuch;"),
+        ("Fish &amp; chips &hellip; &#8364;5 &nosuch;", "Fish & chips … €5 &nosuch;"),
         ("soft&shy;ly <wbr>told", "softly told"),
         ("<pre>a  b\n   c</pre>", "a  b\n   c"),
         ("<p>the <code>x = 1</code> line", "the x = 1 line"),
