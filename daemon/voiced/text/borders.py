@@ -7,12 +7,12 @@ on both sides of a border, so a rule can join two sentences and never cut one. P
 # ruff: noqa: RUF001 RUF003 (letters and marks of many scripts are what this is about)
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 _CONTEXT_CHARS = 64
 """How much is looked at on either side of a border."""
-_LONGEST_ABBREVIATION = 6
-"""A longer word before a full stop is a word, whatever follows."""
+_VOWEL = re.compile("[aeiouyıаеёиоуыэюя]")
 
 _CLOSING = "\"'”“’»«›‹)]"  # German closes with what English opens with
 _LEADING = " \"'“„”‘‚«»‹›¿¡([—–-"
@@ -32,6 +32,8 @@ class _Abbreviations(NamedTuple):
     """What they belong to follows: titles, months, `approx.`"""
     before_digits: frozenset[str] = frozenset()
     """Only where a number follows: pages, figures."""
+    before_small: frozenset[str] = frozenset()
+    """Only where a small letter follows: etc."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,38 +52,46 @@ _ABBREVIATIONS = {
     "en": _Abbreviations(
         _words("approx vs cf viz"),
         _words("no nos fig figs p pp vol ch sec art eq jan feb mar apr jun jul aug sep sept oct nov dec"),
+        _words("etc est incl"),
     ),
     "fr": _Abbreviations(
         _words("m mme mlle mlles mgr dr pr st ste sts env av janv févr avr juil sept oct nov déc cf"),
         _words("p pp fig vol chap art n°"),
+        _words("etc env ex oct"),
     ),
     "de": _Abbreviations(
         _words(
             "dr prof hr fr frl st nr ca bzw vgl z.b d.h evtl ggf inkl exkl sog geb gest hl ing dipl str abs art"
         ),
         _words("s bd kap abb jan feb mär apr jun jul aug sept okt nov dez"),
+        _words("usw etc ca evtl inkl exkl geb gest u.a"),
     ),
     "es": _Abbreviations(
         _words("sr sra srta sres dr dra d dña ud uds prof profa lic ing gral aprox av avda st sto sta p.ej"),
         _words("p pp pág págs fig vol cap art núm n ene feb abr jun jul ago sept oct nov dic"),
+        _words("etc aprox ej oct ago feb ene"),
     ),
     "it": _Abbreviations(
         _words(
             "sig sigg sig.ra sig.na dott dott.ssa prof prof.ssa ing avv s st ca cfr genn febbr ott nov dic"
         ),
         _words("p pp pag pagg fig vol cap art n"),
+        _words("ecc ca es ott genn"),
     ),
     "pt": _Abbreviations(
         _words("sr sra srs d dr dra prof profa eng exmo exma aprox av st sto sta p.ex p"),
         _words("pp pág págs fig vol cap art n núm jan fev abr ago set out nov dez"),
+        _words("etc aprox ex out abr ago fev jan set"),
     ),
     "pl": _Abbreviations(
         _words("dr prof mgr inż św ks ul al tzn tj tzw np m.in wg por zob płk kpt godz styczn paźdz"),
         _words("s str rys t tab nr poz art ok stycz lut mar kwiet czerw lip sierp wrz list grudz"),
+        _words("itd itp proc ok tys godz"),
     ),
     "ru": _Abbreviations(
         _words("ул пл д проф акад доц св т.е т.к ср см тов гр янв февр апр авг сент окт нояб дек"),
         _words("с стр рис табл гл т ст п"),
+        _words("руб напр тыс"),
     ),
     "tr": _Abbreviations(
         _words("dr prof doç av sn bkz st örn alb gen müh uzm"),
@@ -129,6 +139,8 @@ def _is_abbreviated(word: str, before: str, after: str, base: str) -> bool:
     if plain in abbreviations.always or (plain in abbreviations.before_digits and after.isdigit()):
         return True
     if after.islower():
-        return len(word) <= _LONGEST_ABBREVIATION or "." in word
+        # A text without any capitals has sentences too: only what cannot be a word, or is known, ends none.
+        has_vowel = _VOWEL.search(unicodedata.normalize("NFD", plain))
+        return not has_vowel or len(word) == 1 or "." in word or plain in abbreviations.before_small
     is_initial = len(word) == 1 and word.isupper() and base in _ABBREVIATIONS and base != "en"
     return is_initial and after.isupper()

@@ -10,6 +10,8 @@ from voiced.text.number_words import Words
 
 KOREAN_HOURS = ("한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열", "열한", "열두")
 _DATIVE = ("am", "im", "vom", "zum", "beim", "dem", "den", "des", "zur", "seit", "ab", "bis", "einem")
+_BEFORE_TIME = {"it": "alle", "pl": "godzinie", "tr": "[Ss]aat"}
+"""What tells that 10.30 is a time."""
 _FIRST_IS_ORDINAL = ("fr", "it", "pt")
 _DAY_IS_ORDINAL = ("en", "de", "pl")
 
@@ -32,7 +34,7 @@ class Calendar:
 
     def rules(self) -> list[Rule]:
         """Return its rules, in their order."""
-        return [*self._numeric(), *self._named(), *self._times()]
+        return [*self._shortened(), *self._numeric(), *self._named(), *self._times()]
 
     # -- dates ---------------------------------------------------------------------------------------
 
@@ -40,6 +42,20 @@ class Calendar:
         iso = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])")
         short = re.compile(r"(?<![\w./])(\d{1,2})([./]) ?(\d{1,2})\2 ?(\d{4})(?![\w/]|\.\d)")
         return [Rule(iso, lambda m: self._date(m, int(m[3]), int(m[2]), m[1])), Rule(short, self._short_date)]
+
+    def _shortened(self) -> list[Rule]:
+        """Months cut short beside a number: Oct. 3, 3. Okt., 3 de oct."""
+        full = {
+            month[:chars].lower(): month
+            for month in self._months
+            for chars in (5, 4, 3)
+            if chars < len(month)
+        }
+        if not full or self._base in ("ar", "hi"):
+            return []
+        names = "|".join(sorted(full, key=len, reverse=True))
+        beside = re.compile(rf"(\d\.?(?: de)? )((?i:{names}))\.|\b((?i:{names}))\.(?=(?: de)? \d)")
+        return [Rule(beside, lambda m: (m[1] or "") + full[(m[2] or m[3]).lower()])]
 
     def _named(self) -> list[Rule]:
         base, named = self._base, "|".join(self._months)
@@ -54,10 +70,14 @@ class Calendar:
             word, short = ("roku", r"r\.") if base == "pl" else ("года", r"г\.")
             day = re.compile(rf"(?<![\w.,:])(\d{{1,2}})(?= (?:{named})\b)")
             of_year = re.compile(rf"\b({named}) (\d{{4}})(?:[ \u00a0]({short}|{word}))?(?! ?\d)")
-            return [
+            rules = [
                 Rule(day, lambda m: self._genitive(int(m[1]))),
                 Rule(of_year, lambda m: self._of_year(m, word)),
             ]
+            if base == "ru":
+                alone = re.compile(r"(?<![\w.,])((?:в|во) )?(1\d{3}|20\d\d)[ \u00a0]?г\.", re.IGNORECASE)
+                rules.append(Rule(alone, _russian_year))
+            return rules
         if base == "zh":
             return [Rule(re.compile(r"(?<!\d)\d{4}(?=年)"), lambda m: digits(m[0], base))]
         if base == "ko":
@@ -94,8 +114,7 @@ class Calendar:
         said = f"{match[1]} {self._genitive(int(match[2]))}"
         if not match[3]:
             return said
-        is_last = match[3].endswith(".") and not match.string[match.end() :].strip()
-        return f"{said} {word}" + ("." if is_last else "")
+        return f"{said} {word}" + ("." if match[3].endswith(".") and _is_last(match) else "")
 
     def _genitive(self, number: int) -> str:
         """Return an ordinal as a Polish or Russian date has it."""
@@ -108,7 +127,11 @@ class Calendar:
     def _times(self) -> list[Rule]:
         clock = r"(?<![\d:.,/])([01]?\d|2[0-4])"
         minutes = r"([0-5]\d)(?![\d:]|[.,]\d)"
-        rules = [Rule(re.compile(rf"{clock}:{minutes}"), self._time)]
+        end = "(?: बजे)?" if self._base == "hi" else ""
+        rules = [Rule(re.compile(rf"{clock}:{minutes}{end}"), self._time)]
+        if self._base in _BEFORE_TIME:
+            dotted = re.compile(rf"(?<=\b{_BEFORE_TIME[self._base]} )([01]?\d|2[0-4])\.{minutes}")
+            rules.append(Rule(dotted, self._time))
         if self._base == "de":
             rules.insert(0, Rule(re.compile(rf"{clock}[:.]{minutes} ?Uhr\b"), self._time))
         if self._base in ("fr", "pt"):
@@ -137,6 +160,18 @@ class Calendar:
         if base == "en" and minutes[0] == "0":
             minute = f"oh {minute}"
         return template.format(h=said, m=minute)
+
+
+def _russian_year(match: re.Match[str]) -> str:
+    """Return a year in full: in it, or of it."""
+    case, word = ("p", "году") if match[1] else ("g", "года")
+    said = f"{match[1] or ''}{ordinal(int(match[2]), 'ru', case=case)} {word}"
+    return said + ("." if _is_last(match) else "")
+
+
+def _is_last(match: re.Match[str]) -> bool:
+    """Return whether nothing follows: the full stop of an abbreviation ends the sentence too."""
+    return not match.string[match.end() :].strip()
 
 
 def german_ending(match: re.Match[str]) -> str:

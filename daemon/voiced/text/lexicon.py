@@ -110,21 +110,29 @@ class Lexicon:
         spans = [match.span() for match in _token().finditer(text)]
         place = 0
         while place < len(spans):
-            start = spans[place][0]
-            for length in self._lengths.get(_plain(text[slice(*spans[place])], folds=True), ()):
-                if place + length > len(spans):
-                    continue
-                end = spans[place + length - 1][1]
+            found = self._match_at(text, spans, place, tags)
+            if found is None:
+                place += 1
+                continue
+            length, end, entry = found
+            yield spans[place][0], end, entry
+            place += length
+
+    def _match_at(
+        self, text: str, spans: list[tuple[int, int]], place: int, tags: list[str]
+    ) -> tuple[int, int, Entry] | None:
+        """Return how many tokens from a place on an entry takes, where its words end, and the entry."""
+        start, stop = spans[place]
+        first = text[start:stop]
+        lengths = self._lengths.get(_plain(first, folds=True), ())
+        if re.fullmatch(_HANGUL, first):
+            lengths = (*lengths, 1)  # with a particle it is no first token of any entry
+        for length in lengths:
+            for end in _word_ends(text, *spans[place + length - 1]) if place + length <= len(spans) else ():
                 entry = self._find(text[start:end], tags)
                 if entry is not None:
-                    yield start, end, entry
-                    place += length - 1
-                    break
-            else:
-                particled = self._find_particled(text, spans[place], tags)
-                if particled is not None:
-                    yield particled
-            place += 1
+                    return length, end, entry
+        return None
 
     def _find(self, words: str, tags: list[str]) -> Entry | None:
         folded, exact = _plain(words, folds=True), _plain(words, folds=False)
@@ -132,18 +140,6 @@ class Lexicon:
             entry = self._by_key.get((exact, tag, True)) or self._by_key.get((folded, tag, False))
             if entry is not None:
                 return entry
-        return None
-
-    def _find_particled(
-        self, text: str, span: tuple[int, int], tags: list[str]
-    ) -> tuple[int, int, Entry] | None:
-        """Find a Korean word with a particle behind it; the longest word first."""
-        word = text[slice(*span)]
-        if not re.fullmatch(_HANGUL, word):
-            return None
-        for length in range(len(word) - 1, 0, -1):
-            if re.fullmatch(_PARTICLE, word[length:]) and (entry := self._find(word[:length], tags)):
-                return span[0], span[0] + length, entry
         return None
 
 
@@ -187,6 +183,13 @@ def _token() -> re.Pattern[str]:
          |   [^\s] )""",  # noqa: RUF001 (the marks themselves)
         re.VERBOSE | re.IGNORECASE,
     )
+
+
+def _word_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Return where the word in a token may end: at its end, or before a Korean particle, the longest word first."""
+    yield end
+    if re.fullmatch(_HANGUL, text[start:end]):
+        yield from (cut for cut in range(end - 1, start, -1) if re.fullmatch(_PARTICLE, text[cut:end]))
 
 
 def _lengths(entries: Sequence[Entry]) -> dict[str, tuple[int, ...]]:

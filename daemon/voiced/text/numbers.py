@@ -139,6 +139,7 @@ class _Speller:
         table = IN_FULL.get(self._base)
         if not table:
             return []
+        table = {_capitalised(name): _capitalised(words) for name, words in table.items()} | table
         names = {name.replace(" ", ""): words for name, words in table.items()}
         longest_first = sorted(table, key=len, reverse=True)
         spelled = "|".join(re.escape(name).replace(r"\ ", r"[ \u00a0]?") for name in longest_first)
@@ -239,6 +240,10 @@ class _Speller:
             pattern = re.compile(f"{start}-({'|'.join(_RUSSIAN_CASES)})\\b")
             return [Rule(pattern, lambda m: ordinal(int(m[1]), base, **_RUSSIAN_CASES[m[2]]))]
         return [plain(r"\.(?= [a-zçğıöşüąćęłńóśźż])")] if base in ("tr", "pl") else []
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _of_gender(words: str, *, is_feminine: bool) -> str:

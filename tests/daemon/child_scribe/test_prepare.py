@@ -141,3 +141,13 @@ def test_the_lexicon_makes_spoken_forms_as_the_file_is_now(scribe: RunningScribe
         first, second = unpack_plan(payload).segments
         assert first.spoken is None
         assert second.spoken is None if spoken is None else str(second.spoken).startswith(spoken)
+
+
+def test_numbers_become_words_where_the_engine_reads_letters_only(scribe: RunningScribe) -> None:
+    pytest.importorskip("num2words", reason="comes with 'voiced[models]'")
+    text = "Am 3. Oktober kamen 21. Gut."
+    for spells_numbers, spoken in ((True, "Am dritten Oktober kamen einundzwanzig. "), (False, None)):
+        _, payload = scribe.ask(
+            "prepare", text.encode(), task=7, language="de", spells_numbers=spells_numbers
+        )
+        assert [segment.spoken for segment in unpack_plan(payload).segments] == [spoken, None]

@@ -100,3 +100,10 @@ def test_whatever_is_found_can_be_a_folder(name: str, family: str) -> None:
 def test_weights_take_what_their_width_says(precision: str, quantization: str, share: float) -> None:
     spec = CATALOGUE["qwen3-tts:0.6b"]
     assert weights_bytes(spec, precision, quantization) == int(spec.weights_bytes * share)
+
+
+def test_only_engines_of_letters_have_numbers_put_in_words() -> None:
+    mms = find_spec("mms:deu")
+    assert mms is not None
+    assert not mms.speaks_numbers
+    assert all(spec.speaks_numbers for spec in CATALOGUE.values())

@@ -81,6 +81,8 @@ def test_the_paragraph_again_and_again_is_cut_the_same(language: str) -> None:
         ("hi", ["“हाँ!” राम बोला। ", "“नहीं।” ", "वह चला गया।"]),
         ("ar", ["«نعم.» قال أحمد. ", "ثم خرج."]),
         ("en", ["He left at 5 p.m. ", '"Why?" asked Mr. Fox. ', "See p. 3. ", "The end."]),
+        ("pl", ["to jest dom. ", "tam stoi kot, np. czarny, itd. i pies. ", "Koniec."]),
+        ("es", ["el perro, etc. y el gato. ", "la casa."]),
         ("nl", ["Dat is waar. ", "“Echt?” vroeg hij. ", "Ja."]),
         ("", ["One. ", "Two."]),
     ],

@@ -43,6 +43,7 @@ TABLE: dict[str, dict[str, str]] = {
         "the part I like, Section C, Henry VIII": "the part I like, Section C, Henry VIII",
         "MP3, 3D, 007, v1.2.3": "MP three, three D, zero zero seven, v one point two point three",
         "Dr. Fox, e.g. here, etc.": "Doctor Fox, for example here, et cetera.",
+        "Oct. 3, 1998, 3 Nov. 1998": "October third, nineteen ninety-eight, third of November nineteen ninety-eight",
         "99/99/2024": "ninety-nine/ninety-nine/twenty twenty-four",
     },
     "en-GB": {"3/10/2024": "October third twenty twenty-four"},
@@ -55,6 +56,7 @@ TABLE: dict[str, dict[str, str]] = {
         "um 10.30 Uhr, 1:00 Uhr": "um zehn Uhr dreißig, ein Uhr",
         "3,5 %, 1 km, 21 km": "drei Komma fünf Prozent, ein Kilometer, einundzwanzig Kilometer",
         "z. B. ca. 5, usw.": "zum Beispiel zirka fünf, und so weiter.",
+        "Vgl. den 3. Okt. 1998": "Vergleiche den dritten Oktober neunzehnhundertachtundneunzig",
         "die 1980er": "die neunzehnhundertachtziger",
     },
     "fr": {
@@ -69,8 +71,11 @@ TABLE: dict[str, dict[str, str]] = {
         "1.250,50 €, 1 km": "mil doscientos cincuenta euros con cincuenta céntimos, un kilómetro",
         "1.º, 2ª, capítulo XX": "primero, segunda, capítulo veinte",
         "EE. UU.": "Estados Unidos.",
+        "3 de oct. de 1998": "tres de octubre de mil novecientos noventa y ocho",
     },
     "it": {
+        "alle 10.30": "alle dieci e trenta",
+        "il 3 ott. 1998": "il tre ottobre millenovecentonovantotto",
         "1/10/2024": "primo ottobre duemilaventiquattro",
         "3,5 %": "tre virgola cinque per cento",
         "2 h": "due ore",
@@ -82,6 +87,8 @@ TABLE: dict[str, dict[str, str]] = {
             "jeden kilometr, dwa kilometry, pięć kilometrów, dwanaście kilometrów, dwadzieścia jeden kilometrów, "
             "dwadzieścia dwa kilometry, jeden przecinek pięć kilometra"
         ),
+        "o godz. 10.30, 3 paźdz., 3,5 proc. z": "o godzinie dziesięć trzydzieści, trzeciego października, "
+        "trzy przecinek pięć procent z",
         "w 19. wieku": "w dziewiętnasty wieku",
     },
     "ru": {
@@ -90,12 +97,17 @@ TABLE: dict[str, dict[str, str]] = {
         "1 км, 2 км, 5 км, 11 км, 21 км": (
             "один километр, два километра, пять километров, одиннадцать километров, двадцать один километр"
         ),
+        "3 окт. 1998 г.": "третьего октября тысяча девятьсот девяносто восьмого года.",
+        "в 1998 г. он": "в тысяча девятьсот девяносто восьмом году он",
+        "до 1998 г.": "до тысяча девятьсот девяносто восьмого года.",
+        "5 г сахара": "пять граммов сахара",
         "1-й, 2-я, 3-го": "первый, вторая, третьего",
     },
     "tr": {
         "2024": "iki bin yirmi dört",
         "%3,5": "yüzde üç virgül beş",
         "19. yüzyıl": "on dokuzuncu yüzyıl",
+        "saat 10.30'da": "saat on otuz'da",
         "1998'de": "bin dokuz yüz doksan sekiz'de",
     },
     "ar": {"٣٫ 10:30": "ثلاثة٫ عشرة و ثلاثون دقيقة", "5%": "خمسة بالمئة"},
@@ -103,6 +115,7 @@ TABLE: dict[str, dict[str, str]] = {
         "1,25,000": "एक लाख पच्चीस हज़ार",
         "२२ किमी": "बाईस किलोमीटर",
         "5वीं": "पाँचवीं",
+        "10:30 बजे": "दस बजकर तीस मिनट",
         "3.05": "तीन दशमलव शून्य पाँच",
     },
     "zh": {
