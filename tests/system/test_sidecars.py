@@ -105,7 +105,9 @@ def test_a_paused_job_stays_paused_and_the_same_words_twice_are_no_news(home: Ho
         wait_for(lambda: names(home.drop) == [".voiced/" + f"{job.job_id}/{name}" for name in BOTH])
         home.put("book.txt.voiced.toml", 'voice = "en-us"')
         wait_for(lambda: voice("en-us"), what="the other voice")
-        assert "begins anew" in daemon.log()
+        home.put("book.txt.voiced.toml", 'voice = "en-us"\ncolour = "red"')
+        noted = wait_for(lambda: [job for job in daemon.jobs() if job.notes], what="the note")[0]
+        assert "'colour' cannot be set here" in noted.notes[0]
         assert daemon.log().count("begins anew") == 2
 
 
