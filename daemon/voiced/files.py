@@ -21,7 +21,8 @@ _MAX_SUFFIX_BYTES = 20
 """A longer "suffix" is the end of a sentence with a full stop in it."""
 
 _COPY_BYTES = 1 << 20
-_COARSEST_TIME_NS = 2_000_000_000  # FAT's
+# How finely file systems tell times: ext4 and APFS, NTFS and SMB, 9p, exFAT, HFS+, FAT.
+_TIME_STEPS_NS = (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)
 
 # (function, what stands before each name, flag): AT_FDCWD of <fcntl.h> and RENAME_NOREPLACE of <linux/fs.h>;
 # RENAME_EXCL of macOS's <sys/stdio.h>.
@@ -88,7 +89,7 @@ def place(source: Path, folder: Path, relative: Path, *, may_copy: bool = True) 
 def end_move(source: Path, copy: Path) -> bool:
     """Let `source` go if `copy` is what a move to another device has made of it before it was cut short.
 
-    Told by bytes and time. A text that was put in twice, saved at one moment, is then kept once.
+    Told by bytes and the time of the last change: of two files that are alike in both, one is kept.
 
     Raises:
         OSError: If one of them cannot be read, or `source` not be removed.
@@ -102,7 +103,7 @@ def end_move(source: Path, copy: Path) -> bool:
         and stat.S_ISREG(other.st_mode)
         and ours.st_dev != other.st_dev
         and ours.st_size == other.st_size
-        and abs(ours.st_mtime_ns - other.st_mtime_ns) < _COARSEST_TIME_NS
+        and other.st_mtime_ns in {ours.st_mtime_ns - ours.st_mtime_ns % step for step in _TIME_STEPS_NS}
     )
     if not is_like or not _are_equal(source, copy):
         return False

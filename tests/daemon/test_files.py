@@ -173,7 +173,7 @@ def test_what_only_looks_like_a_copy_is_none(tmp_path: Path, elsewhere: Path, ho
     if how.startswith("other"):
         time_ns = copy.stat().st_mtime_ns
         copy.write_text({"other text": "TEXT", "other length": "text2", "other time": "text"}[how])
-        late_ns = 3_000_000_000 if how == "other time" else 0
+        late_ns = 1_234_567 if how == "other time" else 0
         os.utime(copy, ns=(time_ns, time_ns + late_ns))
     elif how == "a link":
         copy.unlink()
@@ -196,6 +196,15 @@ files.os.read = slowly
 files._COPY_BYTES = 1 << 16
 files.place(Path(sys.argv[1]), Path(sys.argv[2]), Path("a.txt"))
 """
+
+
+@pytest.mark.parametrize("step_ns", [1, 100, 10_000_000, 2_000_000_000])
+def test_a_copy_is_known_where_times_are_coarse(tmp_path: Path, elsewhere: Path, step_ns: int) -> None:
+    source, copy = write(tmp_path / "a.txt"), write(elsewhere / "a.txt")
+    time_ns = source.stat().st_mtime_ns
+    os.utime(copy, ns=(time_ns, time_ns - time_ns % step_ns))
+    assert end_move(source, copy)
+    assert names(tmp_path) == []
 
 
 def test_a_copy_killed_half_way_is_made_anew_and_leaves_nothing(tmp_path: Path, elsewhere: Path) -> None:

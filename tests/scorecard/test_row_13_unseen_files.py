@@ -40,6 +40,7 @@ sys.exit(run({"scan_interval_s": float(sys.argv[2])}))
 def drop(home: Home, names: list[str]) -> None:
     home.drop.mkdir(parents=True, exist_ok=True)
     for name in names:
+        (home.drop / name).parent.mkdir(parents=True, exist_ok=True)
         (home.drop / name).write_text(f"This is the text of {name}.")
 
 
@@ -71,7 +72,8 @@ def test_what_came_while_it_was_stopped(card: Card, home: Home) -> None:
         client.pause()  # found is found: what is spoken meanwhile would not be counted
         wait_for(home.drop.exists, what="the drop folder")
         daemon.signal(signal.SIGSTOP)
-        drop(home, [f"stopped-{i}.txt" for i in range(count)])
+        # Half of them in sub-folders that are new too, and are watched only once somebody has seen them.
+        drop(home, [f"{f'in {i % 400}/' if i % 2 else ''}stopped-{i}.txt" for i in range(count)])
         daemon.signal(signal.SIGCONT)
         began = time.monotonic()
         most = 0

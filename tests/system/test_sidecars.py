@@ -1,10 +1,13 @@
 """Sidecars of the real daemon: what they set, when they come late, what becomes of bad ones."""
 
 import hashlib
+import random
 import signal
+import tempfile
+import time
 from pathlib import Path
 
-from tests.support import DaemonProcess, Home, running_daemon, wait_for
+from tests.support import DaemonProcess, Home, need, running_daemon, wait_for
 from voiced_ipc import messages as m
 from voiced_ipc.messages import JobState
 
@@ -105,7 +108,9 @@ def test_a_paused_job_stays_paused_and_the_same_words_twice_are_no_news(home: Ho
         wait_for(lambda: names(home.drop) == [".voiced/" + f"{job.job_id}/{name}" for name in BOTH])
         home.put("book.txt.voiced.toml", 'voice = "en-us"')
         wait_for(lambda: voice("en-us"), what="the other voice")
-        assert "begins anew" in daemon.log()
+        home.put("book.txt.voiced.toml", 'voice = "en-us"\ncolour = "red"')
+        noted = wait_for(lambda: [job for job in daemon.jobs() if job.notes], what="the note")[0]
+        assert "'colour' cannot be set here" in noted.notes[0]
         assert daemon.log().count("begins anew") == 2
 
 
@@ -128,6 +133,62 @@ def test_killed_between_the_old_plan_and_the_new_nothing_is_lost(home: Home) -> 
         assert (job.state, job.voice, job.format) == (JobState.DONE, "en-us", "flac")
         assert names(home.drop) == []
         assert client.status().problems == []
+
+
+def test_kills_at_any_moment_lose_neither_text_nor_sidecar(home: Home) -> None:
+    """Late sidecars of six jobs, and the daemon killed while it takes them up: all end once, as their sidecars say."""
+    source, count = random.Random(14), 6
+    with running_daemon(home) as daemon:
+        with daemon.client() as client:
+            client.pause()
+        wait_for(home.drop.exists, what="the drop folder")
+        for n in range(count):
+            home.put(f"book {n}.txt", f"{BOOK[:3000]} {n}")
+        wait_for(lambda: len(daemon.jobs()) == count, what="the jobs")
+        for n in range(count):
+            home.put(f"book {n}.txt.voiced.toml", QUICK)
+            time.sleep(source.uniform(0.0, 0.06))
+            daemon.kill()
+            daemon.restart()
+        with daemon.client() as client:
+            client.resume()
+        jobs = daemon.wait_jobs(count)
+        wait_for(lambda: not names(home.drop), what="an empty drop folder")
+        assert {(job.state, job.voice, job.format) for job in jobs} == {(JobState.DONE, "en-us", "flac")}
+        assert names(home.audio) == [f"book {n}.flac" for n in range(count)]
+        both = [f"book {n}.txt{end}" for n in range(count) for end in ("", ".voiced.toml")]
+        assert names(home.paths.home / "Done") == both
+        assert names(home.paths.spool) == []
+
+
+def test_folders_on_another_device(home: Home) -> None:
+    memory = Path("/dev/shm")
+    is_there = memory.is_dir() and memory.stat().st_dev != home.root.stat().st_dev
+    need("devices", is_there, "needs /dev/shm on a device of its own")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        there = Path(folder)
+        folders = {f"VOICED_{name.upper()}_FOLDER": str(there / name) for name in ("audio", "done", "failed")}
+        with running_daemon(home, **folders) as daemon:
+            wait_for(home.drop.exists, what="the drop folder")
+            for _ in range(2):
+                home.put("note.txt.voiced.toml", QUICK)
+                home.put("note.txt", "A short note.")
+                wait_for(lambda: not names(home.drop), what="an empty drop folder")
+            home.put("bad.txt.voiced.toml", 'voice = "no-such-voice"')
+            home.put("bad.txt", "A short note.")
+            wait_for(lambda: len(names(there / "failed")) == 3 and not names(home.drop), what="the reason")
+            daemon.wait_jobs(2)
+        assert names(there) == [
+            "audio/note (2).flac",
+            "audio/note.flac",
+            "done/note (2).txt",
+            "done/note (2).txt.voiced.toml",
+            "done/note.txt",
+            "done/note.txt.voiced.toml",
+            "failed/bad.txt",
+            "failed/bad.txt.error.txt",
+            "failed/bad.txt.voiced.toml",
+        ]
 
 
 def test_switched_off_sidecars_say_nothing(home: Home) -> None:

@@ -12,8 +12,8 @@ from voiced.drop.sidecar import Sidecars, own_names, places
 from voiced.drop.sidecar_reader import SidecarReader
 from voiced.drop.terms import DropHooks
 
-_WAIT_S = 0.5
-"""Between two looks at a sidecar that is still being written."""
+_WAITS_S = (0.25, 30.0)
+"""Between the first two looks at a sidecar that is still being written, and at most."""
 
 
 class Handed:
@@ -30,8 +30,8 @@ class Handed:
         self._claims: dict[str, tuple[Claim, Sidecars]] = {}
         self._awaited: dict[str, set[str]] = {}
         """Ids of jobs by where a sidecar of theirs may lie."""
-        self._due: dict[str, float] = {}
-        """Sidecars that were seen, and when to look at them."""
+        self._due: dict[str, tuple[float, float]] = {}
+        """Sidecars that were seen, when to look at them, and how long to wait after that."""
         self._known: dict[str, tuple[int, ...] | None] = {}
         """How the folders' sidecars looked that all claims below know of."""
 
@@ -59,18 +59,21 @@ class Handed:
     def note(self, relative: str) -> None:
         """A sidecar was seen; costs a look-up where nobody awaits it."""
         if relative in self._awaited:
-            self._due[relative] = 0.0
+            self._due[relative] = 0.0, _WAITS_S[0]
 
     @property
     def next_at(self) -> float:
         """When the next look is due, inf for never."""
-        return min(self._due.values(), default=math.inf)
+        return min((look_at for look_at, _ in self._due.values()), default=math.inf)
 
     def turn(self, now: float) -> None:
         """Look at the sidecars that are due, and tell the claims that they are news to."""
-        for relative in [relative for relative, look_at in self._due.items() if look_at <= now]:
-            self._due[relative] = now + _WAIT_S
-            if not self._consider(relative, now):
+        for relative, (look_at, wait_s) in list(self._due.items()):
+            if look_at > now:
+                continue
+            if self._consider(relative, now):
+                self._due[relative] = now + wait_s, min(2 * wait_s, _WAITS_S[1])
+            else:
                 del self._due[relative]
 
     def _consider(self, relative: str, now: float) -> bool:
@@ -86,7 +89,9 @@ class Handed:
                 continue
             sidecars, is_busy = self._reader.gather(claim, now)
             is_waiting |= is_busy
-            if not is_busy and sidecars.has_news(told.digests):
+            if not is_busy and (
+                sidecars.has_news(told.digests) or not set(sidecars.problems) <= set(told.problems)
+            ):
                 self._claims[job_id] = (claim, sidecars)
                 self._hooks.claimed(claim, sidecars)
         if not is_waiting:

@@ -110,7 +110,11 @@ class DurableJobs:
         try:
             if known is not None:
                 run = self._scheduler.find(claim.job_id)
-                if run is None or not sidecars.has_news(known.order.sidecars):
+                if run is None:  # it is all spoken: a sidecar comes too late
+                    return
+                if not sidecars.has_news(known.order.sidecars):
+                    for problem in sidecars.problems:
+                        run.note(problem)
                     return
                 state = JobState.PAUSED if run.is_paused else state
                 await self._withdraw(run)

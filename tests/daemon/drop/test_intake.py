@@ -51,6 +51,17 @@ def test_a_file_is_taken_at_once(play: Play) -> None:
     assert play.intake.waiting == 0
 
 
+def test_the_users_folders_stay_when_they_are_empty(play: Play) -> None:
+    (play.box.drop / "empty").mkdir()
+    play.box.write("sub/deep/b.txt")
+    os.mkfifo(play.box.drop / "sub" / "pipe")
+    play.scan_and_turn()
+    assert play.box.names == ["sub/deep/b.txt"]
+    assert (play.box.failed / "sub" / "pipe").is_fifo()
+    assert (play.box.drop / "sub" / "deep").is_dir()
+    assert (play.box.drop / "empty").is_dir()
+
+
 def test_without_leases_a_file_settles(play: Play) -> None:
     play.has_leases = False
     path = play.box.write("a.txt", "one")

@@ -275,6 +275,31 @@ def test_a_late_one_that_is_being_written_is_looked_at_again(play: Play) -> None
     assert play.said[1:] == [Wishes(seed=1)]
 
 
+def test_a_late_one_that_nobody_ends_is_looked_at_ever_more_rarely(play: Play) -> None:
+    play.put("book.txt", "text")
+    play.writers.add("voiced.toml")
+    play.box.write("voiced.toml", "seed = 1")
+    play.intake.hint("voiced.toml")
+    waits_s = [play.turn()]
+    for _ in range(12):
+        waits_s.append(play.turn(waits_s[-1]))
+    assert waits_s == sorted(waits_s)
+    assert (waits_s[0], waits_s[-1]) == (0.25, 30.0)
+    play.writers.clear()
+    play.intake.hint("voiced.toml")  # its writer has closed it
+    play.turn()
+    assert play.said[1:] == [Wishes(seed=1)]
+
+
+def test_a_late_one_that_says_nothing_usable_is_told(play: Play) -> None:
+    play.put("book.txt", "text")
+    play.put("book.txt.voiced.toml", "sped = 2")
+    assert play.said == [Wishes(), Wishes()]
+    assert "'sped' cannot be set here" in play.box.sidecars[1].problems[0]
+    play.put("book.txt.voiced.toml", "sped = 2")
+    assert len(play.said) == 2
+
+
 def test_one_that_comes_when_all_is_over_waits_for_the_next(play: Play) -> None:
     play.put("book.txt", "text")
     play.box.claims[0].path.unlink()
