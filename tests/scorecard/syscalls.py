@@ -92,6 +92,8 @@ def need_tracer() -> None:
 class Tracer:
     """Looks at all threads of some processes, from `start` until they have ended.
 
+    Nobody may wait for one of them meanwhile, nor poll it: what the kernel tells of a stop is told once.
+
     Args:
         pids: The program's, and those of the children whose calls count too.
         answer: What becomes of each call.
@@ -115,6 +117,12 @@ class Tracer:
         self._is_attached.wait(20)
         if self._fault is not None:
             raise self._fault
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def join(self) -> None:
         """Wait until all of them have ended."""
@@ -141,7 +149,7 @@ class Tracer:
 
     def _seize(self, pid: int) -> None:
         seized: set[int] = set()
-        while new := {int(name) for name in os.listdir(f"/proc/{pid}/task")} - seized:
+        while new := {int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()} - seized:
             for tid in new:
                 with contextlib.suppress(ProcessLookupError):
                     _ptrace(_SEIZE, tid, 0, _OPTIONS)
@@ -168,9 +176,7 @@ class Tracer:
             call = _call_of(tid, _NAMES[number], arguments)
             errno = self.answer(call) if call is not None else 0
             if errno == KILL:
-                for pid in self._pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                self.kill()
             elif errno:
                 self._failing[tid] = errno
                 _set_register(tid, _NUMBER, -1)  # no call has this number: nothing happens
