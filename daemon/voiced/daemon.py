@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 
 from voiced.boot import STOP_SIGNALS, Booted
@@ -16,6 +17,7 @@ from voiced.devices.load import LoadMonitor
 from voiced.dropping import DropFolder
 from voiced.errors import LibraryError
 from voiced.exit_codes import EXIT_OK, EXIT_RESTART
+from voiced.files import sweep_temporaries
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job
@@ -126,6 +128,7 @@ class Daemon:
         sweep(self._booted.paths, self.config.audio_folder, self._store.ids_with_spool())
         self._voices.sweep()
         self._jobs.background.spawn(self._sweep_library())
+        self._jobs.background.spawn(self._sweep_temporaries(time.time()))
         self._store.start(loop)
         if self._booted.paths.lexicon_file.exists():
             await self._read_lexicon()
@@ -182,6 +185,12 @@ class Daemon:
             await asyncio.to_thread(self._pool.shelf.library.sweep)
         except (LibraryError, OSError) as error:
             logger.info("the model library was not swept: %s", error)
+
+    async def _sweep_temporaries(self, before_s: float) -> None:
+        """Remove half-made copies of an earlier run; the folders may be large, or far away."""
+        config = self.config
+        for folder in (config.failed_folder, config.done_folder, config.audio_folder):
+            await asyncio.to_thread(sweep_temporaries, folder, before_s)
 
     # -- signals --------------------------------------------------------------------------------------
 

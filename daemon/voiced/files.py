@@ -111,6 +111,16 @@ def end_move(source: Path, copy: Path) -> bool:
     return True
 
 
+def first_free(folder: Path, relative: Path) -> Path:
+    """Return where `place` would put a file now; the parents are made.
+
+    Raises:
+        OSError: If they cannot be made.
+    """
+    parent = _make_parents(folder, relative.parent.parts)
+    return next(path for path in _free_names(parent, relative.name) if not os.path.lexists(path))
+
+
 def free_name(folder: Path, name: str, n: int) -> Path:
     """Return the `n`-th name that a file called `name` may get: "book.wav", "book (2).wav", "book (3).wav" ..."""
     if n == 1 and len(os.fsencode(name)) <= MAX_NAME_BYTES:
@@ -175,15 +185,23 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     fsync_folder(path.parent)
 
 
-def sweep_temporaries(folder: Path) -> int:
-    """Remove what a crash left half copied below `folder`; return how many. Call while nobody copies into it."""
+def sweep_temporaries(folder: Path, before_s: float | None = None) -> int:
+    """Remove what a crash left half copied below `folder`; return how many.
+
+    Args:
+        folder: Where to look.
+        before_s: Only what was last touched before this time of the clock; None = all, while nobody copies into it.
+    """
     count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             if name.startswith(_TEMPORARY_START) and name.endswith(_TEMPORARY_END):
+                path = os.path.join(parent, name)  # noqa: PTH118 - a walk over many names
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(parent, name))  # noqa: PTH108, PTH118 - a walk over many names
-                    count += 1
+                    # Not the time of the content: a copy has that of its source.
+                    if before_s is None or os.lstat(path).st_ctime < before_s:
+                        os.unlink(path)  # noqa: PTH108
+                        count += 1
     return count
 
 

@@ -18,6 +18,7 @@ from voiced import files
 from voiced.files import (
     MAX_NAME_BYTES,
     end_move,
+    first_free,
     free_name,
     fsync_folder,
     place,
@@ -374,6 +375,22 @@ def test_sweep_removes_only_our_temporaries(tmp_path: Path) -> None:
     assert sweep_temporaries(tmp_path) == 2
     assert names(tmp_path) == [".voiced-notes", "a.tmp", "sub"]
     assert sweep_temporaries(tmp_path / "missing") == 0
+
+
+def test_a_copy_that_is_being_made_is_not_swept(tmp_path: Path) -> None:
+    copy = write(tmp_path / ".voiced-0123.tmp")
+    os.utime(copy, (0, 0))  # as a copy has the times of its source
+    began_s = copy.stat().st_ctime
+    assert sweep_temporaries(tmp_path, began_s) == 0
+    assert sweep_temporaries(tmp_path, began_s + 1) == 1
+
+
+def test_first_free_is_where_a_file_is_placed(tmp_path: Path) -> None:
+    relative = Path("sub/a.txt")
+    for _ in range(3):
+        expected = first_free(tmp_path / "to", relative)
+        assert not expected.exists()
+        assert place(write(tmp_path / "from"), tmp_path / "to", relative) == expected
 
 
 def test_fsync_folder(tmp_path: Path) -> None:

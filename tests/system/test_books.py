@@ -1,7 +1,6 @@
 """A book through the real daemon: with what it says of itself, and with what others hear meanwhile."""
 
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +111,8 @@ def test_a_novel_while_others_are_answered_and_a_kill_in_its_midst(tmp_path: Pat
                 return any(job.segments_done > job.segments / 3 for job in daemon.jobs())
 
             wait_for(is_half_spoken, 120.0, "a third of the novel")
-            daemon.signal(signal.SIGKILL)
-            daemon.restart()
+            daemon.kill()
+            daemon.start()
             (job,) = daemon.wait_jobs(1, 120.0)
             assert job.state is JobState.DONE
             assert peak < MEMORY_BYTES

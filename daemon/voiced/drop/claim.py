@@ -17,6 +17,7 @@ from voiced.drop.sidecar import is_sidecar, own_names
 from voiced.drop.verdict import CLAIMS_FOLDER
 from voiced.files import (
     end_move,
+    first_free,
     place,
     printable,
     rename_without_replacing,
@@ -165,17 +166,33 @@ def refuse(
         OSError: If it cannot be moved: it lies where it lay. EXDEV where it would have to be copied.
     """
     path = source.path if isinstance(source, Claim) else source
-    lies = place(path, failed_folder, relative, may_copy=may_copy)
+    # The reason first: killed between the two, the next run finds the file and does both again, the note once.
+    wished = first_free(failed_folder, relative)
+    note = _try_note(wished, relative, message)
+    try:
+        lies = place(path, failed_folder, relative, may_copy=may_copy)
+    except OSError:
+        if note is not None:
+            note.unlink(missing_ok=True)
+        raise
     if isinstance(source, Claim):
         take_sidecars_along(path, lies)
         discard_claim(source)
+    if lies != wished:  # somebody took the name meanwhile
+        if note is not None:
+            note.unlink(missing_ok=True)
+        _try_note(lies, relative, message)
+    return lies
+
+
+def _try_note(lies: Path, relative: Path, message: str) -> Path | None:
+    """Write the reason beside a file that was moved or is about to be; None where that cannot be done."""
+    whereabouts = f"The file lies beside this note as {printable(lies.name)}, as it was."
     try:
-        write_note(
-            lies, f"The file lies beside this note as {printable(lies.name)}, as it was.", relative, message
-        )
+        return write_note(lies, whereabouts, relative, message)
     except OSError as error:
         _logger.warning("the reason cannot be written beside %s: %s", printable(lies), error)
-    return lies
+        return None
 
 
 def write_note(beside: Path, whereabouts: str, relative: Path, message: str) -> Path:

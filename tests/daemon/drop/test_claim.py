@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from voiced.drop.claim import claim_file, discard_claim, find_claims, refuse, write_note
+from voiced.files import place
 
 
 @pytest.fixture
@@ -127,6 +128,33 @@ def test_refuse_that_cannot_move_leaves_the_claim(drop: Path, tmp_path: Path) ->
     with pytest.raises(OSError, match="Failed"):
         refuse(claim, tmp_path / "Failed", RELATIVE, "Fault.")
     assert find_claims(drop) == [claim]
+
+
+def test_a_refusal_cut_short_is_told_once(
+    drop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, failed = claim_file(drop, RELATIVE), tmp_path / "Failed"
+
+    def die(source: Path, *arguments: Path, may_copy: bool = True) -> Path:
+        if source == claim.path:
+            raise KeyboardInterrupt
+        return place(source, *arguments, may_copy=may_copy)
+
+    with monkeypatch.context() as killed:
+        killed.setattr("voiced.drop.claim.place", die)
+        with pytest.raises(KeyboardInterrupt):
+            refuse(claim, failed, RELATIVE, "Fault.")
+    assert find_claims(drop) == [claim]
+    lies = refuse(claim, failed, RELATIVE, "Fault.")
+    assert names(lies.parent) == ["a.txt", "a.txt.error.txt"]
+
+
+def test_a_file_that_cannot_be_moved_leaves_no_note(drop: Path, tmp_path: Path) -> None:
+    claim = claim_file(drop, RELATIVE)
+    claim.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        refuse(claim, tmp_path / "Failed", RELATIVE, "Fault.")
+    assert names(tmp_path / "Failed" / "sub") == []
 
 
 def test_the_same_note_is_written_once(tmp_path: Path) -> None:
