@@ -97,11 +97,20 @@ def temporary_home() -> Iterator[Home]:
 
 
 class DaemonProcess:
-    """A real daemon in a home of its own."""
+    """A real daemon in a home of its own.
 
-    def __init__(self, home: Home, *arguments: str, **environ: str) -> None:
+    Args:
+        home: Its place.
+        arguments: Of `voiced run`.
+        prelude: What a shell does before it becomes the daemon: `umask 000`, `ulimit -n 256`.
+        environ: Its environment, besides that of the home.
+    """
+
+    def __init__(self, home: Home, *arguments: str, prelude: str = "", **environ: str) -> None:
         self.home = home
-        self._arguments = arguments
+        self._command = [sys.executable, "-m", "voiced", "run", *arguments]
+        if prelude:
+            self._command = ["sh", "-c", f'{prelude} && exec "$@"', "sh", *self._command]
         self._environ = environ
         self.process: subprocess.Popen[bytes] | None = None
         self.errors = home.root / "stderr.txt"
@@ -110,7 +119,7 @@ class DaemonProcess:
         """Start it; return when it answers."""
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "voiced", "run", *self._arguments],
+                self._command,
                 env=self.home.environ | self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

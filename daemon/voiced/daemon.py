@@ -63,7 +63,6 @@ class Daemon:
     def __init__(self, booted: Booted) -> None:
         self._booted = booted
         _log_start(booted)
-        # First of all, so that the handshakes of those who wait begin.
         self._sockets = Sockets(booted.listeners, booted.descriptors)
         self.config = booted.config
         self._config_problems: tuple[Problem, ...] = booted.problems
@@ -132,7 +131,6 @@ class Daemon:
         self._store.start(loop)
         if self._booted.paths.lexicon_file.exists():
             await self._read_lexicon()
-        self._server.start(loop)
         self._configure_device(self.config)
         self._pool.shelf.is_apple = self._monitor.hardware.has_mps
         self._pool.start()
@@ -143,6 +141,8 @@ class Daemon:
         self._jobs.durable.restore(self._unfinished)
         self._unfinished = []
         self._drop.start()
+        # Last, because who has waited comes in by libzmq's thread at once, and is counted by the loop's turns alone.
+        self._server.start(loop)
         self._chores = [loop.create_task(self._watchdog()), loop.create_task(self._forget())]
         logger.info("ready: %d job(s) taken up", len(self._jobs.active))
         self._tell_manager()

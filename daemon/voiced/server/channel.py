@@ -1,7 +1,7 @@
 """A ZeroMQ socket on a listener, read by the loop: bounded, and able to drop all its peers at once.
 
-Sockets are opened before the loop runs; `attach` begins to read. libzmq's descriptor tells edges only, so whoever sends
-or receives must look again afterwards.
+Sockets are opened before the loop runs; `attach` takes peers and begins to read. libzmq's descriptor tells edges
+only, so whoever sends or receives must look again afterwards.
 """
 
 import logging
@@ -59,7 +59,6 @@ class Channel:
         self.name = listener.path.name
         self._socket = self._open()
         self.monitor = self._monitor()
-        self.accept()
 
     def _open(self) -> "zmq.Socket[bytes]":
         made = self._context.socket(self._kind)
@@ -98,19 +97,29 @@ class Channel:
         self.close()
         self._socket = self._open()
         self.monitor = self._monitor()
-        if is_accepting:
-            self.accept()
         if loop is not None:
-            self.attach(loop, on_message)
+            self.attach(loop, on_message, is_accepting=is_accepting)
 
     # -- reading and writing --------------------------------------------------------------------------
 
     def attach(
-        self, loop: "AbstractEventLoop", on_message: Callable[["Channel", Frames], None] | None = None
+        self,
+        loop: "AbstractEventLoop",
+        on_message: Callable[["Channel", Frames], None] | None = None,
+        *,
+        is_accepting: bool = True,
     ) -> None:
-        """Read on the loop; `on_message` is called for each message that came."""
+        """Read on the loop; `on_message` is called for each message that came.
+
+        Args:
+            loop: Of the daemon.
+            on_message: What is done with a message; None where none comes.
+            is_accepting: Whether peers are taken from now on: libzmq's thread does it, however busy the loop is.
+        """
         self._loop = loop
         self._on_message = on_message
+        if is_accepting:
+            self.accept()
         if on_message is not None:
             loop.add_reader(self._socket.fileno(), self._drain)
             self._schedule()

@@ -87,7 +87,8 @@ class Guard:
         self._loop.call_soon(self._drain, channel)
 
     def _drain(self, channel: Channel) -> None:
-        while self._loop is not None and not channel.monitor.closed:
+        # Not until no more have come: while they come faster than they are counted, that is never.
+        while self._loop is not None and not channel.monitor.closed and not self._is_full(channel):
             try:
                 event, _address = channel.monitor.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
@@ -97,8 +98,11 @@ class Guard:
             self._peers[channel] = max(0, self._peers[channel] + step)
         self._judge_peers(channel)
 
+    def _is_full(self, channel: Channel) -> bool:
+        return self._peers[channel] >= self._limit
+
     def _judge_peers(self, channel: Channel) -> None:
-        if self._loop is not None and self._peers[channel] >= self._limit:
+        if self._loop is not None and self._is_full(channel):
             self.floods += 1
             logger.warning(
                 "%d peers at %s: all are dropped, for %.0f s nobody is taken",

@@ -16,6 +16,8 @@ from voiced.errors import UnsafeFolder
 from voiced_ipc.endpoint import Endpoint, unsafe_reason
 
 _BACKLOG = 512
+_BACKLOG_SHARE = 16
+"""Peers that wait at one socket may take one descriptor in so many: they all come in at once."""
 
 
 class Listener:
@@ -31,6 +33,10 @@ class Listener:
     def duplicate(self) -> int:
         """Return a descriptor for libzmq, which closes it."""
         return os.dup(self._socket.fileno())
+
+    def bound(self, descriptors: int) -> None:
+        """Let no more wait than fit into a limit of open files; whoever comes then is told to try again."""
+        self._socket.listen(min(_BACKLOG, descriptors // _BACKLOG_SHARE))
 
     def close(self) -> None:
         """Close it, and remove the path unless systemd keeps it or another socket lies there."""

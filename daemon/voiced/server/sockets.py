@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sockets:
-    """Speech, control and events. What comes before `attach` waits in them.
+    """Speech, control and events. Who comes before `attach` waits at the listeners.
 
     Args:
         listeners: Speech, control, events.
@@ -29,6 +29,8 @@ class Sockets:
         # The door stands before anybody can come in.
         self.door = Door(self._context)
         speech, control, events = listeners
+        for listener in listeners:
+            listener.bound(descriptors)
         self.speech = Channel(self._context, speech, zmq.ROUTER)
         self.control = Channel(self._context, control, zmq.ROUTER)
         self.events = Channel(self._context, events, zmq.PUB)
@@ -37,10 +39,10 @@ class Sockets:
     def attach(self, loop: "AbstractEventLoop", on_message: Callable[[Channel, Frames], None]) -> None:
         """Read on the loop; `on_message` is called for each message."""
         self.door.attach(loop)
+        self.guard.attach(loop)
         self.speech.attach(loop, on_message)
         self.control.attach(loop, on_message)
         self.events.attach(loop)
-        self.guard.attach(loop)
 
     def close(self) -> None:
         """Close everything; the paths go too."""

@@ -60,6 +60,47 @@ def test_a_flood_at_one_socket_leaves_the_others_alone_and_ends() -> None:
     asyncio.run(main())
 
 
+def test_a_flood_is_ended_at_the_cap_and_not_when_no_more_come() -> None:
+    async def main() -> None:
+        async with open_sockets(descriptors=6 * 3 * PEER_SHARE) as (sockets, endpoint):
+            attach(sockets)
+            seen: list[int] = []
+            drop = sockets.guard._drop
+
+            def count_and_drop(channel: Channel, *, is_accepting: bool) -> None:
+                seen.append(sockets.guard.peers)
+                drop(channel, is_accepting=is_accepting)
+
+            sockets.guard._drop = count_and_drop  # type: ignore[method-assign]
+            flood: list[socket.socket] = []
+            # The loop does not turn meanwhile, libzmq's thread does.
+            while sockets.guard._channels[0].monitor.poll(0) == 0 or len(flood) < 20:
+                flood.append(socket.socket(socket.AF_UNIX))
+                flood[-1].connect(str(endpoint.speech))
+            await until(lambda: sockets.guard.floods)
+            for one in flood:
+                one.close()
+            assert seen[0] == 6
+
+    asyncio.run(main())
+
+
+def test_peers_whose_handshake_fails_are_not_counted_for_ever() -> None:
+    async def main() -> None:
+        async with open_sockets(descriptors=200 * 3 * PEER_SHARE) as (sockets, endpoint):
+            attach(sockets)
+            for hello in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00junk", bytes(80), b"\xff"):
+                for _ in range(10):
+                    with socket.socket(socket.AF_UNIX) as peer:
+                        peer.connect(str(endpoint.speech))
+                        peer.send(hello)
+            # Who comes after them is told of after them.
+            assert await echoes(Peer(endpoint.speech))
+            await until(lambda: sockets.guard.peers == 1)
+
+    asyncio.run(main())
+
+
 def test_below_the_cap_nobody_is_touched() -> None:
     async def main() -> None:
         async with open_sockets(descriptors=6 * 3 * PEER_SHARE) as (sockets, endpoint):

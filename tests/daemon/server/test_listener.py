@@ -1,5 +1,6 @@
 """Listening sockets: their place is safe, kept, and given back."""
 
+import errno
 import os
 import socket
 import stat
@@ -105,6 +106,19 @@ def test_a_socket_that_took_our_place_is_not_removed(place: Home) -> None:
         for listener in listeners:
             listener.close()
         assert place.endpoint.speech.exists()
+
+
+def test_few_descriptors_let_few_wait(place: Home) -> None:
+    listeners = opened(place.endpoint)
+    listeners[0].bound(64)
+    waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(20)]
+    told = [each.connect_ex(str(place.endpoint.speech)) for each in waiting]
+    assert told[:4] == [0] * 4
+    assert told[8:] == [errno.EAGAIN] * 12
+    for peer in waiting:
+        peer.close()
+    for listener in listeners:
+        listener.close()
 
 
 def test_libzmq_gets_a_descriptor_of_its_own(place: Home) -> None:
