@@ -1,0 +1,104 @@
+"""From the audio of a job to files that others read: what a scribe does at the end of one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voiced.child.asks import Finish, SubtitlesOf
+from voiced.child.durable import write_durably
+from voiced.workers.link import Fields
+from voiced_ipc.errors import StorageFailed
+
+if TYPE_CHECKING:
+    from voiced.audio.subtitles import Cue
+    from voiced.segments import Plan
+    from voiced.timeline import Mark
+
+
+def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
+    """Make the file of a job, or of a chapter, and return the answer.
+
+    Args:
+        task: What is asked.
+        on_progress: Told the fraction done, block by block; what it raises ends the work.
+
+    Raises:
+        InvalidRequest, StorageFailed: If it cannot be made.
+        OSError: If the disk refuses.
+    """
+    from voiced.audio.tags import Tags
+    from voiced.audio.writers import Spool, Target, encode
+
+    spool = Spool(Path(task.source), task.data_offset, task.samples, task.sample_rate_hz)
+    rate = task.target_rate_hz or task.sample_rate_hz
+    tags = Tags(
+        task.title,
+        task.author,
+        task.album,
+        task.language,
+        task.comment,
+        Path(task.cover) if task.cover else None,
+        _chapters(Path(task.folder)) if task.folder else (),
+        task.track,
+        task.tracks,
+    )
+    target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs)
+    made = encode(spool, target, on_progress)
+    answer: Fields = {
+        "type": "finished",
+        "task": task.task,
+        "bytes": made.size_bytes,
+        "samples": made.samples,
+        "sample_rate_hz": made.sample_rate_hz,
+        "notes": list(made.notes),
+    }
+    return answer
+
+
+def write_subtitles(task: SubtitlesOf) -> Fields:
+    """Write the subtitles of a job, or of a chapter, and return the answer.
+
+    Raises:
+        StorageFailed: If the job's files are damaged.
+        OSError: If the disk refuses.
+    """
+    from voiced.audio.subtitles import write_srt, write_vtt
+
+    cues = list(_cues(task))
+    written = write_srt(cues) if task.format == "srt" else write_vtt(cues)
+    target = Path(task.target)
+    write_durably(target.parent, {target.name: written.encode()})
+    return {"type": "finished", "task": task.task, "cues": len(cues)}
+
+
+def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
+    """The lines of a stretch of a job, in seconds from its beginning."""
+    from voiced.audio.subtitles import Cue
+    from voiced.timeline import read_timeline, spoken_lines
+
+    folder = Path(task.folder)
+    plan, rate = _read_plan(folder), task.sample_rate_hz
+    with (folder / "text").open("rb") as text:
+        for line in spoken_lines(plan, read_timeline(folder)):
+            if line.start_sample < task.start or (task.end and line.start_sample >= task.end):
+                continue
+            segment = plan.segments[line.segment]
+            text.seek(segment.byte_start)
+            words = " ".join(text.read(segment.byte_end - segment.byte_start).decode().split())
+            start, end = line.start_sample - task.start, line.end_sample - task.start
+            yield Cue(start / rate, end / rate, words)
+
+
+def _chapters(folder: Path) -> "tuple[Mark, ...]":
+    from voiced.timeline import chapter_marks, read_timeline
+
+    return chapter_marks(_read_plan(folder), read_timeline(folder))
+
+
+def _read_plan(folder: Path) -> "Plan":
+    from voiced.segments import PlanDamaged, unpack_plan
+
+    try:
+        return unpack_plan((folder / "plan").read_bytes())
+    except PlanDamaged as error:
+        raise StorageFailed(f"The plan of the job is damaged ({error}); hand the text in again.") from error
