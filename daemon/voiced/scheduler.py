@@ -197,6 +197,8 @@ class Scheduler:
         deadline_s = self._pace.deadline_s(
             key, chars, least_s=self.limits.deadline_s, slowest_s_per_char=run.spec.slowest_s_per_char
         )
+        learnt = self._pace.seconds_per_char(key)
+        run.learnt_s_per_char = None if learnt is None else learnt / worker.slots
         max_chars = self._pool.engine(run.spec.model).max_chars
         assignment = Assignment(run, batch, worker, deadline_s, max_chars, self._prompts)
         assignment.start()  # now, and the world is told after the worker: somebody waits for the first word

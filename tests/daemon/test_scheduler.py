@@ -432,6 +432,24 @@ def test_segments_are_learnt_from() -> None:
     on_stage(play)
 
 
+def test_what_was_learnt_tells_how_long_the_next_job_takes() -> None:
+    async def play(stage: Stage) -> None:
+        stage.pool.load("tone")
+        await turns()
+        stage.pace.learn(Key("tone", "cpu", "en"), LEARNT_SEGMENTS, 100, 200.0)
+        run, _ = stream(10)
+        assert run.info().eta_s is None
+        stage.scheduler.add(run)
+        await turns()
+        assert run.info().eta_s == pytest.approx(2.0 * 40)
+        await stage.answer()
+        own = run.info().eta_s
+        assert own is not None
+        assert own < 40  # its own pace, as soon as it has one
+
+    on_stage(play)
+
+
 def test_draining_lets_running_segments_end_and_begins_nothing() -> None:
     async def play(stage: Stage) -> None:
         run, sink = stream(3)

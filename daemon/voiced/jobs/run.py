@@ -91,6 +91,8 @@ class Run:
         """When the last event about its progress went out."""
         self.has_begun = False
         """Whether a worker has begun with it."""
+        self.learnt_s_per_char: float | None = None
+        """What was learnt of the pace, all slots together: tells how long it takes before it knows that itself."""
         self._next = first
         self._redo: list[Batch] = []
         self._spoken: dict[int, Spoken] = {}
@@ -254,11 +256,12 @@ class Run:
         done = self.assembly.head
         chars_done = self.plan.segments[done - 1].end if done else 0
         left = self.plan.chars - chars_done
-        work_s = self.work_s
+        own = self.work_s / chars_done if chars_done and self.work_s else None
+        pace = own or self.learnt_s_per_char
         return describe_job(
             self.job._replace(progress=self.progress),
             segments_done=done,
-            eta_s=work_s * left / chars_done if chars_done and work_s else None,
+            eta_s=None if pace is None else pace * left,
         )
 
 
