@@ -98,6 +98,20 @@ def test_a_wav_spool_is_finished_in_place(spool: Spool, sound: Samples) -> None:
     assert encode(spool, Target(spool.path, "wav", _RATE_HZ, Tags("Name"))) == made
 
 
+def test_beyond_4_gib_a_spool_becomes_rf64_in_place(tmp_path: Path) -> None:
+    samples = (5 << 30) // 2
+    path = tmp_path / "spool"
+    with path.open("wb") as file:
+        file.truncate(WAV_HEADER_BYTES + 2 * samples)  # sparse
+    made = encode(
+        Spool(path, WAV_HEADER_BYTES, samples, _RATE_HZ), Target(path, "wav", _RATE_HZ, Tags("Long"))
+    )
+    assert made.samples == samples
+    with soundfile.SoundFile(path) as file:
+        assert (file.format, file.frames, file.samplerate) == ("RF64", samples, _RATE_HZ)
+    assert path.stat().st_blocks < 1000  # nothing was copied
+
+
 @pytest.mark.parametrize(
     ("format_", "rate_hz", "offset"), [("flac", 24_000, 80), ("wav", 8000, 80), ("wav", 24_000, 0)]
 )
