@@ -89,6 +89,14 @@ def test_a_compressed_file_of_nothing_is_refused(spool: Spool, tmp_path: Path, f
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("format_", ["flac", "mp3", "m4b"])
+def test_what_is_nothing_at_another_rate_is_refused_too(spool: Spool, tmp_path: Path, format_: str) -> None:
+    one = spool._replace(samples=1, sample_rate_hz=48_000)
+    with pytest.raises(InvalidRequest, match="wav"):
+        encode(one, Target(tmp_path / "out", format_, 8000))
+    assert encode(one, Target(tmp_path / "out", "wav", 8000)).samples == 0
+
+
 def test_a_wav_spool_is_finished_in_place(spool: Spool, sound: Samples) -> None:
     made = encode(spool, Target(spool.path, "wav", _RATE_HZ, Tags("Name")))
     assert made == Encoded(spool.path.stat().st_size, _SAMPLES, _RATE_HZ)
