@@ -184,7 +184,7 @@ KEYS: dict[str, Key] = {
         "speech",
         _loudness,
         "off, or {:g} to {:g}".format(*LOUDNESS_LUFS),
-        "Loudness of the files made (EBU R 128), such as -19 for audiobooks; 0 = off, as spoken.",
+        "Loudness of the files made (EBU R 128), such as -23, as broadcast; 0 = off, as spoken.",
     ),
     "speed": Key("speech", _number(0.25, 4), "0.25 to 4", "1 = the voice's own speed, 2 = twice as fast."),
     "pitch": Key("speech", _number(0, 2), "0 to 2", "1 = the voice's own pitch."),

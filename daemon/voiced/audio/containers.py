@@ -42,16 +42,19 @@ class _Kind(NamedTuple):
     codec: str
     sample_format: str
     options: tuple[tuple[str, str], ...] = ()
+    codec_options: tuple[tuple[str, str], ...] = ()
 
 
+_FAST = (("aac_coder", "fast"),)
+"""A sixth of the time of the other search, and on speech no further from the original."""
 _KINDS = {
     "flac": _Kind("flac", "flac", "s16"),
     # 2.3 is the version of ID3 that every player reads.
     "mp3": _Kind("mp3", "libmp3lame", "s16p", (("id3v2_version", "3"),)),
     "ogg": _Kind("ogg", "libopus", "s16"),
     "opus": _Kind("ogg", "libopus", "s16"),
-    "m4a": _Kind("mp4", "aac", "fltp", (("brand", "M4A "),)),
-    "m4b": _Kind("mp4", "aac", "fltp", (("brand", "M4B "),)),
+    "m4a": _Kind("mp4", "aac", "fltp", (("brand", "M4A "),), _FAST),
+    "m4b": _Kind("mp4", "aac", "fltp", (("brand", "M4B "),), _FAST),
 }
 
 
@@ -121,7 +124,11 @@ def write(descriptor: int, blocks: Iterable[bytes], outline: Outline) -> None:
 def _fill(container: "OutputContainer", sink: Sink, blocks: Iterable[bytes], outline: Outline) -> None:
     kind, time_base = _KINDS[outline.format], Fraction(1, outline.sample_rate_hz)
     added = container.add_stream(
-        kind.codec, rate=outline.sample_rate_hz, layout="mono", format=kind.sample_format
+        kind.codec,
+        rate=outline.sample_rate_hz,
+        options=dict(kind.codec_options),
+        layout="mono",
+        format=kind.sample_format,
     )
     stream = cast("AudioStream", added)
     stream.codec_context.time_base = time_base

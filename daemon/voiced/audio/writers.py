@@ -83,11 +83,11 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
     known = format_of(target.format)
     if known is None:
         raise InvalidRequest(f"Format {target.format!r} is not known; known: {', '.join(FORMATS)}.")
-    _check(known, spool, target)
-    if _is_same_file(spool.path, target.path):
-        return _finish_in_place(spool, target)
     rate_hz = rate_for(target.format, target.sample_rate_hz)
     samples = pcm.resampled_length(spool.samples, spool.sample_rate_hz, rate_hz)
+    _check(known, samples, target)
+    if _is_same_file(spool.path, target.path):
+        return _finish_in_place(spool, target)
     cover, notes = _cover_of(target)
     descriptor = _create(target.path)
     try:
@@ -110,8 +110,8 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
     return Encoded(size, samples, rate_hz, (*notes, *gain_notes))
 
 
-def _check(known: Format, spool: Spool, target: Target) -> None:
-    if not spool.samples and not known.can_be_empty:
+def _check(known: Format, samples: int, target: Target) -> None:
+    if not samples and not known.can_be_empty:
         raise InvalidRequest(
             f"A file of format {target.format} cannot hold a sound without a sample; ask for wav."
         )

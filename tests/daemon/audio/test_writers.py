@@ -89,6 +89,14 @@ def test_a_compressed_file_of_nothing_is_refused(spool: Spool, tmp_path: Path, f
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("format_", ["flac", "mp3", "m4b"])
+def test_what_is_nothing_at_another_rate_is_refused_too(spool: Spool, tmp_path: Path, format_: str) -> None:
+    one = spool._replace(samples=1, sample_rate_hz=48_000)
+    with pytest.raises(InvalidRequest, match="wav"):
+        encode(one, Target(tmp_path / "out", format_, 8000))
+    assert encode(one, Target(tmp_path / "out", "wav", 8000)).samples == 0
+
+
 def test_a_wav_spool_is_finished_in_place(spool: Spool, sound: Samples) -> None:
     made = encode(spool, Target(spool.path, "wav", _RATE_HZ, Tags("Name")))
     assert made == Encoded(spool.path.stat().st_size, _SAMPLES, _RATE_HZ)
@@ -96,6 +104,20 @@ def test_a_wav_spool_is_finished_in_place(spool: Spool, sound: Samples) -> None:
         assert (file.frames, file.title) == (_SAMPLES, "Name")
         assert np.array_equal(file.read(dtype="int16"), sound)
     assert encode(spool, Target(spool.path, "wav", _RATE_HZ, Tags("Name"))) == made
+
+
+def test_beyond_4_gib_a_spool_becomes_rf64_in_place(tmp_path: Path) -> None:
+    samples = (5 << 30) // 2
+    path = tmp_path / "spool"
+    with path.open("wb") as file:
+        file.truncate(WAV_HEADER_BYTES + 2 * samples)  # sparse
+    made = encode(
+        Spool(path, WAV_HEADER_BYTES, samples, _RATE_HZ), Target(path, "wav", _RATE_HZ, Tags("Long"))
+    )
+    assert made.samples == samples
+    with soundfile.SoundFile(path) as file:
+        assert (file.format, file.frames, file.samplerate) == ("RF64", samples, _RATE_HZ)
+    assert path.stat().st_blocks < 1000  # nothing was copied
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The finisher: whatever step a crash comes after, doing it again makes one file; what fails is told."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def test_a_wav_is_its_part_with_a_header(tmp_path: Path) -> None:
         assert bench.files() == ["book.wav"]
         assert list((tmp_path / "spool").iterdir()) == []
         assert bench.encoded == 0
+
+    at_bench(tmp_path, play)
+
+
+def test_a_wav_beyond_4_gib_is_rf64(tmp_path: Path) -> None:
+    data_bytes = 5 << 30
+
+    async def play(bench: Bench) -> None:
+        os.truncate(bench.job.order.part, WAV_HEADER_BYTES + data_bytes)  # sparse
+        job = bench.job.moved(JobState.RUNNING, data_bytes=data_bytes)
+        done = await bench.finisher.finish(job)
+        with Path(done.progress.path).open("rb") as file:
+            start = file.read(WAV_HEADER_BYTES)
+        assert start[:4] == b"RF64"
+        assert parse_wav(start).data_bytes == data_bytes
 
     at_bench(tmp_path, play)
 
