@@ -12,16 +12,15 @@ from typing import NamedTuple
 
 _CONTEXT_CHARS = 64
 """How much is looked at on either side of a border."""
-_VOWEL = re.compile("[aeiouyıаеёиоуыэюя]")
+_VOWEL = "[aeiouyıаеёиоуыэюя]"
 
 _CLOSING = "\"'”“’»«›‹)]"  # German closes with what English opens with
 _LEADING = " \"'“„”‘‚«»‹›¿¡([—–-"
 _DASHES = ("—", "–")
-_LAST_WORD = re.compile(r"(?:^|[^\w.\u0900-\u0963])([\w.\u0900-\u0963]+)\.\Z")
-_DETERMINER = re.compile(
-    r"\b(?:am|ab|bis|beim|das|dem|den|der|des|die|im|ins|jede[mnrs]?|seit|vom|zum|zur|sein|ihr|mein|unser)(?:e[mnrs]?)?"
-    r"\s\d{1,2}\.\Z",
-    re.IGNORECASE,
+_LAST_WORD = r"(?:^|[^\w.\u0900-\u0963])([\w.\u0900-\u0963]+)\.\Z"
+_DETERMINER = (
+    r"(?i)\b(?:am|ab|bis|beim|das|dem|den|der|des|die|im|ins|jede[mnrs]?|seit|vom|zum|zur|sein|ihr|mein|unser)"
+    r"(?:e[mnrs]?)?\s\d{1,2}\.\Z"
 )
 
 
@@ -120,7 +119,7 @@ def goes_on(text: str, border: int, base: str) -> bool:
         return after.islower() or (base in _SPEAKERS and _names_speaker(text, border, base))
     if before[-1] != ".":
         return False
-    found = _LAST_WORD.search(before)
+    found = re.search(_LAST_WORD, before)
     return found is not None and _is_abbreviated(found[1], before, after, base)
 
 
@@ -133,14 +132,14 @@ def _is_abbreviated(word: str, before: str, after: str, base: str) -> bool:
     if word.isdigit():
         if after.islower():
             return len(word) < 3  # 19. yüzyılda
-        return base == "de" and after.isupper() and _DETERMINER.search(before) is not None
+        return base == "de" and after.isupper() and re.search(_DETERMINER, before) is not None
     abbreviations = _ABBREVIATIONS.get(base, _NONE)
     plain = word.lower()
     if plain in abbreviations.always or (plain in abbreviations.before_digits and after.isdigit()):
         return True
     if after.islower():
         # A text without any capitals has sentences too: only what cannot be a word, or is known, ends none.
-        has_vowel = _VOWEL.search(unicodedata.normalize("NFD", plain))
+        has_vowel = re.search(_VOWEL, unicodedata.normalize("NFD", plain))
         return not has_vowel or len(word) == 1 or "." in word or plain in abbreviations.before_small
     is_initial = len(word) == 1 and word.isupper() and base in _ABBREVIATIONS and base != "en"
     return is_initial and after.isupper()
