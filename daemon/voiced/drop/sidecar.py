@@ -59,11 +59,17 @@ class Sidecars(NamedTuple):
     problems: tuple[str, ...] = ()
     """What could not be used of them, in words."""
     digests: tuple[str, ...] = ()
-    """Of each that says something: tells news from what is known."""
+    """Of each that says something, and of what they say together: tell news from what is known."""
 
     def has_news(self, known: tuple[str, ...]) -> bool:
-        """Return whether one of them is not among the digests that are known; one that went is no news."""
-        return not set(self.digests) <= set(known)
+        """Return whether one of them says what is not known, and is heard: what a nearer one says too is not.
+
+        One that went is no news.
+
+        Args:
+            known: The digests of an earlier time.
+        """
+        return digest_of(self.wishes) not in known and not set(self.digests) <= set(known)
 
 
 class Rule(NamedTuple):

@@ -225,13 +225,10 @@ def _identity(found: os.stat_result) -> tuple[int, int, int]:
 
 def _together(pages: list[_Page]) -> Sidecars:
     """Return what the pages, the nearest first, say together."""
-    digests = (digest_of(page.wishes) for page in pages)
+    wishes = merged(*(page.wishes for page in pages))
+    digests = [digest_of(one) for one in (wishes, *(page.wishes for page in pages))]
     problems = (f"{printable(page.place)}: {problem}" for page in pages for problem in page.problems)
-    return Sidecars(
-        merged(*(page.wishes for page in pages)),
-        tuple(problems),
-        tuple(digest for digest in digests if digest),
-    )
+    return Sidecars(wishes, tuple(problems), tuple(dict.fromkeys(filter(None, digests))))
 
 
 def _reason(error: Exception) -> str:

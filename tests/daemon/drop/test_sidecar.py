@@ -183,7 +183,7 @@ def test_comments_and_order_are_no_news() -> None:
 
 
 def test_what_went_is_no_news() -> None:
-    sidecars = Sidecars(digests=("a", "b"))
+    sidecars = Sidecars(Wishes(seed=1), digests=("a", "b"))
     assert sidecars.has_news(())
     assert sidecars.has_news(("a",))
     assert not sidecars.has_news(("b", "a", "c"))

@@ -72,7 +72,7 @@ def test_the_nearest_wins_key_by_key(play: Play) -> None:
     play.scan_and_turn()
     assert play.said == [Wishes(model="kokoro", voice="short", language="de", speed=2.0, seed=1)]
     assert play.box.sidecars[0].problems == ()
-    assert len(set(play.box.sidecars[0].digests)) == 5
+    assert len(set(play.box.sidecars[0].digests)) == 6
     # Its own go with it, the folders' stay.
     assert play.drop_names() == ["a/b/voiced.toml", "a/voiced.toml", "voiced.toml"]
     assert beside(play.box.claims[0]) == ["book.txt", "book.txt.voiced.toml", "book.voiced.toml"]
@@ -263,6 +263,15 @@ def test_a_folders_that_comes_late_is_told_to_all_below(play: Play) -> None:
     (play.box.drop / "a/voiced.toml").unlink()
     play.scan_and_turn(30.0)
     assert len(play.said) == 5  # what went is no news
+
+
+def test_a_late_one_whose_every_word_a_nearer_one_says_is_no_news(play: Play) -> None:
+    play.box.write("sub/book.txt.voiced.toml", "seed = 1")
+    play.put("sub/book.txt", "text")
+    play.put("sub/voiced.toml", "seed = 2")
+    assert play.said == [Wishes(seed=1)]
+    play.put("sub/voiced.toml", "seed = 2\nspeed = 2")
+    assert play.said[1:] == [Wishes(seed=1, speed=2.0)]
 
 
 def test_a_late_one_that_is_being_written_is_looked_at_again(play: Play) -> None:
