@@ -237,6 +237,21 @@ def test_without_leases_it_settles_as_its_text_does(play: Play) -> None:
     assert play.said == [Wishes(seed=8)]
 
 
+def test_without_leases_a_folders_sidecar_settles_once_for_all(play: Play) -> None:
+    play.has_leases = False
+    play.box.write("voiced.toml", "seed = 8")
+    waited_s = []
+    for n in range(2):
+        play.box.write(f"{n}.txt")
+        play.scan_and_turn()
+        began = play.now
+        while len(play.said) == n:
+            play.turn(0.25)
+        waited_s.append(play.now - began)
+    assert play.said == [Wishes(seed=8)] * 2
+    assert waited_s[1] == 2.0 < waited_s[0]  # of the second, the text alone
+
+
 # -- late ones ----------------------------------------------------------------------------------------
 
 
