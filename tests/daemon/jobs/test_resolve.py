@@ -3,6 +3,7 @@
 import pytest
 
 from voiced.config import Config
+from voiced.drop.sidecar import RULES, Wishes
 from voiced.jobs.resolve import (
     VoiceRow,
     check_format,
@@ -10,9 +11,11 @@ from voiced.jobs.resolve import (
     check_unserved,
     find_voice,
     resolve_speech,
+    unserved_wishes,
+    wished_request,
 )
 from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Subtitles, Synthesize
+from voiced_ipc.messages import Lane, Output, Subtitles, Synthesize
 
 CONFIG = Config(model="espeak", voice="en-gb", speed=2.0, pitch=0.5, volume=0.5)
 VOICES = [
@@ -91,3 +94,45 @@ def test_what_is_not_done_yet_is_refused_not_left_out() -> None:
 def test_a_row_without_languages_has_none() -> None:
     assert VOICES[-1].language == ""
     assert VOICES[0].language == "en-gb"
+
+
+def test_what_no_sidecar_says_is_left_open() -> None:
+    asked = wished_request("a" * 22, Wishes(), "batch")
+    assert asked == request(output=Output.FILE, lane=Lane.BATCH)
+    assert resolve_speech(asked, CONFIG, seed=9).voice == "en-gb"
+
+
+def test_what_sidecars_say_is_asked_for() -> None:
+    wishes = Wishes(
+        "kokoro", "anna", "de", "flac", 1.5, 0.5, 2.0, "normal", -19.0, "srt", "folder", "an old man", 7
+    )
+    asked = wished_request("a" * 22, wishes, "batch")
+    assert asked == request(
+        output=Output.FILE,
+        model="kokoro",
+        voice="anna",
+        language="de",
+        format="flac",
+        speed=1.5,
+        pitch=0.5,
+        volume=2.0,
+        lane=Lane.NORMAL,
+        subtitles=Subtitles.SRT,
+        description="an old man",
+        seed=7,
+    )
+    assert asked.device == ""
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_no_wish_is_left_out_in_silence(key: str) -> None:
+    said = {"priority": "normal", "subtitles": "vtt", "chapters": "folder", "seed": 7, "description": "x"}
+    number = key in ("speed", "pitch", "volume", "loudness")
+    wishes = Wishes()._replace(**{key: 2.0 if number else said.get(key, "de")})  # type: ignore[arg-type]
+    is_asked = wished_request("a" * 22, wishes, "batch") != wished_request("a" * 22, Wishes(), "batch")
+    assert is_asked or key in unserved_wishes(wishes)[0]
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(loudness=0.0, subtitles="none", chapters="one-file")])
+def test_what_is_done_anyhow_is_not_noted(wishes: Wishes) -> None:
+    assert unserved_wishes(wishes) == ()
