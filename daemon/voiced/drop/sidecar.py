@@ -28,6 +28,7 @@ _MAX_DOTS = 1000
 """In a line: a key of very many parts costs the parser the square of their number."""
 _ID = re.compile(r"[\w!][\w .:+@()-]*")
 """Of models, voices and languages: nothing that could lead to another folder."""
+_SIDECAR = re.compile(r"(?:.*\.)?voiced(?: \(\d+\))?\.toml", re.DOTALL | re.IGNORECASE)
 _LOUDNESS_LUFS = (-40.0, -5.0)
 
 
@@ -194,9 +195,8 @@ def digest_of(wishes: Wishes) -> str:
 
 
 def is_sidecar(name: str) -> bool:
-    """Return whether a file of this name is a sidecar: one file's, or a folder's."""
-    folded = name.casefold()
-    return folded == FOLDER_SIDECAR or folded.endswith(SIDECAR_END)
+    """Return whether a file of this name is a sidecar: one file's, or a folder's, or one that had to get a number."""
+    return _SIDECAR.fullmatch(name) is not None
 
 
 def own_names(name: str) -> tuple[str, ...]:

@@ -368,6 +368,18 @@ def test_one_that_could_not_follow_is_given_back(play: Play, tmp_path: Path) -> 
     assert list((play.box.drop / ".voiced").iterdir()) == []
 
 
+def test_one_that_is_given_back_replaces_none_and_is_not_spoken(play: Play, tmp_path: Path) -> None:
+    play.put("book.txt.voiced.toml", "seed = 1")
+    play.put("book.txt", "text")
+    play.box.claims[0].path.rename(tmp_path / "elsewhere")
+    play.box.write("book.txt.voiced.toml", "seed = 2")
+    play.intake = play.begin()
+    play.intake.recover()
+    play.scan_and_turn(100.0)
+    assert play.drop_names() == ["book.txt.voiced (2).toml", "book.txt.voiced.toml"]
+    assert len(play.box.claims) == 1
+
+
 def test_a_link_in_a_sidecars_place_follows_nobody(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
