@@ -28,6 +28,7 @@ _MAX_DOTS = 1000
 """In a line: a key of very many parts costs the parser the square of their number."""
 _ID = re.compile(r"[\w!][\w .:+@()-]*")
 """Of models, voices and languages: nothing that could lead to another folder."""
+_SIDECAR = re.compile(r"(?:.*\.)?voiced(?: \(\d+\))?\.toml", re.DOTALL | re.IGNORECASE)
 _LOUDNESS_LUFS = (-40.0, -5.0)
 
 
@@ -59,11 +60,17 @@ class Sidecars(NamedTuple):
     problems: tuple[str, ...] = ()
     """What could not be used of them, in words."""
     digests: tuple[str, ...] = ()
-    """Of each that says something: tells news from what is known."""
+    """Of each that says something, and of what they say together: tell news from what is known."""
 
     def has_news(self, known: tuple[str, ...]) -> bool:
-        """Return whether one of them is not among the digests that are known; one that went is no news."""
-        return not set(self.digests) <= set(known)
+        """Return whether one of them says what is not known, and is heard: what a nearer one says too is not.
+
+        One that went is no news.
+
+        Args:
+            known: The digests of an earlier time.
+        """
+        return digest_of(self.wishes) not in known and not set(self.digests) <= set(known)
 
 
 class Rule(NamedTuple):
@@ -188,9 +195,8 @@ def digest_of(wishes: Wishes) -> str:
 
 
 def is_sidecar(name: str) -> bool:
-    """Return whether a file of this name is a sidecar: one file's, or a folder's."""
-    folded = name.casefold()
-    return folded == FOLDER_SIDECAR or folded.endswith(SIDECAR_END)
+    """Return whether a file of this name is a sidecar: one file's, or a folder's, or one that had to get a number."""
+    return _SIDECAR.fullmatch(name) is not None
 
 
 def own_names(name: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from voiced.drop.terms import Judge
 from voiced.drop.verdict import Action, Facts, look
 from voiced.files import printable, write_atomically
 
+_MAX_QUIET = 4096
 _TOO_LARGE = f"it is larger than {MAX_SIDECAR_BYTES >> 10} KiB"
 
 
@@ -65,7 +66,7 @@ class SidecarReader:
         self._judge = judge
         self._is_shared = is_shared
         self._quiet: dict[Path, tuple[tuple[int, ...], float]] = {}
-        """Of those that may still change: how they looked, and since when."""
+        """How they looked, and since when: the next text of a folder need not wait for its sidecar again."""
 
     def gather(self, claim: Claim, now: float) -> Gathered:
         """Return what the sidecars of a claim say; its own go with it from here on."""
@@ -121,10 +122,11 @@ class SidecarReader:
         if version != facts.version:
             since = now
         verdict = self._judge(path, facts, now - since)
+        if len(self._quiet) >= _MAX_QUIET:
+            self._quiet.clear()
+        self._quiet[place] = (facts.version, since)
         if verdict.action is Action.WAIT:
-            self._quiet[place] = (facts.version, since)
             raise _Busy
-        self._quiet.pop(place, None)
         if verdict.action is Action.SKIP:
             return None
         is_empty = stat.S_ISREG(facts.mode) and facts.size == 0  # says nothing, and that is no fault
@@ -225,13 +227,10 @@ def _identity(found: os.stat_result) -> tuple[int, int, int]:
 
 def _together(pages: list[_Page]) -> Sidecars:
     """Return what the pages, the nearest first, say together."""
-    digests = (digest_of(page.wishes) for page in pages)
+    wishes = merged(*(page.wishes for page in pages))
+    digests = [digest_of(one) for one in (wishes, *(page.wishes for page in pages))]
     problems = (f"{printable(page.place)}: {problem}" for page in pages for problem in page.problems)
-    return Sidecars(
-        merged(*(page.wishes for page in pages)),
-        tuple(problems),
-        tuple(digest for digest in digests if digest),
-    )
+    return Sidecars(wishes, tuple(problems), tuple(dict.fromkeys(filter(None, digests))))
 
 
 def _reason(error: Exception) -> str:

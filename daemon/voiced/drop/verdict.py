@@ -11,15 +11,16 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from voiced.drop.sidecar import is_sidecar
+
 CLAIMS_FOLDER = ".voiced"
 """Our own folder inside the drop folder."""
 
-_PASSED_OVER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "voiced.toml"})
+_PASSED_OVER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"})
 _PASSED_OVER_STARTS = (".", "~$", "~syncthing~")
 _PASSED_OVER_ENDS = (
     "~",
     ".tmp",
-    ".voiced.toml",
     # half-made downloads: Firefox, Chromium, Safari, Opera, Edge, WinSCP, curl wrappers
     ".part",
     ".crdownload",
@@ -95,6 +96,7 @@ def is_passed_over(name: str) -> bool:
         folded in _PASSED_OVER
         or folded.startswith(_PASSED_OVER_STARTS)
         or folded.endswith(_PASSED_OVER_ENDS)
+        or is_sidecar(name)
         or (len(name) > 1 and name[0] == name[-1] == "#")  # what Emacs saves by itself
     )
 

@@ -110,7 +110,8 @@ class DurableJobs:
         try:
             if known is not None:
                 run = self._scheduler.find(claim.job_id)
-                if run is None:  # it is all spoken: a sidecar comes too late
+                if run is None:
+                    logger.info("job %s is all spoken: a sidecar came too late", claim.job_id)
                     return
                 if not sidecars.has_news(known.order.sidecars):
                     for problem in sidecars.problems:

@@ -16,6 +16,7 @@ from voiced.drop.sidecar import (
     parse_sidecar,
     places,
 )
+from voiced.drop.verdict import is_passed_over
 from voiced_ipc import messages as m
 
 WHOLE = """\
@@ -183,7 +184,7 @@ def test_comments_and_order_are_no_news() -> None:
 
 
 def test_what_went_is_no_news() -> None:
-    sidecars = Sidecars(digests=("a", "b"))
+    sidecars = Sidecars(Wishes(seed=1), digests=("a", "b"))
     assert sidecars.has_news(())
     assert sidecars.has_news(("a",))
     assert not sidecars.has_news(("b", "a", "c"))
@@ -217,6 +218,18 @@ def test_places_are_the_nearest_first_and_end_at_the_drop_folder() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["voiced.toml.txt", "book.toml", "voiced.tom", "myvoiced.toml"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.voiced (2).toml", "voiced (13).toml", "A.VOICED.TOML", "two\nlines.voiced.toml", ".voiced.toml"],
+)
+def test_a_sidecar_with_a_number_is_one_still(name: str) -> None:
+    assert is_sidecar(name)
+    assert is_passed_over(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a voiced.toml", "voiced (x).toml", "voiced.toml.txt", "book.toml", "voiced.tom", "myvoiced.toml"],
+)
 def test_other_files_are_no_sidecars(name: str) -> None:
     assert not is_sidecar(name)

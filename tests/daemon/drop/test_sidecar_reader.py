@@ -72,7 +72,7 @@ def test_the_nearest_wins_key_by_key(play: Play) -> None:
     play.scan_and_turn()
     assert play.said == [Wishes(model="kokoro", voice="short", language="de", speed=2.0, seed=1)]
     assert play.box.sidecars[0].problems == ()
-    assert len(set(play.box.sidecars[0].digests)) == 5
+    assert len(set(play.box.sidecars[0].digests)) == 6
     # Its own go with it, the folders' stay.
     assert play.drop_names() == ["a/b/voiced.toml", "a/voiced.toml", "voiced.toml"]
     assert beside(play.box.claims[0]) == ["book.txt", "book.txt.voiced.toml", "book.voiced.toml"]
@@ -237,6 +237,21 @@ def test_without_leases_it_settles_as_its_text_does(play: Play) -> None:
     assert play.said == [Wishes(seed=8)]
 
 
+def test_without_leases_a_folders_sidecar_settles_once_for_all(play: Play) -> None:
+    play.has_leases = False
+    play.box.write("voiced.toml", "seed = 8")
+    waited_s = []
+    for n in range(2):
+        play.box.write(f"{n}.txt")
+        play.scan_and_turn()
+        began = play.now
+        while len(play.said) == n:
+            play.turn(0.25)
+        waited_s.append(play.now - began)
+    assert play.said == [Wishes(seed=8)] * 2
+    assert waited_s[1] == 2.0 < waited_s[0]  # of the second, the text alone
+
+
 # -- late ones ----------------------------------------------------------------------------------------
 
 
@@ -263,6 +278,15 @@ def test_a_folders_that_comes_late_is_told_to_all_below(play: Play) -> None:
     (play.box.drop / "a/voiced.toml").unlink()
     play.scan_and_turn(30.0)
     assert len(play.said) == 5  # what went is no news
+
+
+def test_a_late_one_whose_every_word_a_nearer_one_says_is_no_news(play: Play) -> None:
+    play.box.write("sub/book.txt.voiced.toml", "seed = 1")
+    play.put("sub/book.txt", "text")
+    play.put("sub/voiced.toml", "seed = 2")
+    assert play.said == [Wishes(seed=1)]
+    play.put("sub/voiced.toml", "seed = 2\nspeed = 2")
+    assert play.said[1:] == [Wishes(seed=1, speed=2.0)]
 
 
 def test_a_late_one_that_is_being_written_is_looked_at_again(play: Play) -> None:
@@ -342,6 +366,18 @@ def test_one_that_could_not_follow_is_given_back(play: Play, tmp_path: Path) -> 
     assert find_claims(play.box.drop) == []
     assert play.drop_names() == ["sub/book.txt.voiced.toml"]
     assert list((play.box.drop / ".voiced").iterdir()) == []
+
+
+def test_one_that_is_given_back_replaces_none_and_is_not_spoken(play: Play, tmp_path: Path) -> None:
+    play.put("book.txt.voiced.toml", "seed = 1")
+    play.put("book.txt", "text")
+    play.box.claims[0].path.rename(tmp_path / "elsewhere")
+    play.box.write("book.txt.voiced.toml", "seed = 2")
+    play.intake = play.begin()
+    play.intake.recover()
+    play.scan_and_turn(100.0)
+    assert play.drop_names() == ["book.txt.voiced (2).toml", "book.txt.voiced.toml"]
+    assert len(play.box.claims) == 1
 
 
 def test_a_link_in_a_sidecars_place_follows_nobody(tmp_path: Path) -> None:

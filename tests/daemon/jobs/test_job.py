@@ -1,5 +1,7 @@
 """Orders and progress as JSON, digests, seeds, ranks."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ def test_an_order_comes_back(name: str, relative: str, lane: Lane, keep: float |
         speech=speech,
         output=Output.STREAM,
         subtitles=Subtitles.SRT,
+        sidecars=(name, "b"),
     )
     assert load_order(dump_order(order)) == order
     assert dump_order(order).isascii()
@@ -71,6 +74,13 @@ def test_a_job_of_any_name_can_be_told(name: str) -> None:
     told, _ = codec.decode_reply(frames)
     assert isinstance(told, m.JobReply)
     told.job.name.encode()
+
+
+def test_an_order_of_before_there_were_sidecars_comes_back() -> None:
+    order = make_order()
+    fields = json.loads(dump_order(order))
+    del fields["sidecars"]
+    assert load_order(json.dumps(fields)) == order
 
 
 def test_the_digest_is_over_everything_but_the_credit() -> None:

@@ -94,6 +94,26 @@ def test_the_part_is_the_output_only_for_wav_at_the_engines_rate(job: Job) -> No
     assert publish.encoded_file(flac).suffix == ".flac"
 
 
+def test_sidecars_follow_their_text_to_done_by_way_of_failed(job: Job, tmp_path: Path) -> None:
+    claim = Path(job.order.claim)
+    for name in ("book.txt.voiced.toml", "book.voiced.toml"):
+        claim.with_name(name).write_text(name)
+    source = publish.set_source_aside(job, "A fault.")
+    assert {name for name in files(tmp_path / "Failed") if "error" not in name} == {
+        "sub/book.txt",
+        "sub/book.txt.voiced.toml",
+        "sub/book.voiced.toml",
+    }
+    publish.put_away_source(job.moved(JobState.DONE, source=source))
+    assert files(tmp_path / "Failed") == {}
+    assert files(tmp_path / "Done") == {
+        "sub/book.txt": "the text",
+        "sub/book.txt.voiced.toml": "book.txt.voiced.toml",
+        "sub/book.voiced.toml": "book.voiced.toml",
+    }
+    assert not (tmp_path / "Drop/.voiced" / job.job_id).exists()
+
+
 def test_a_failed_job_hands_its_source_back_with_the_reason(job: Job, tmp_path: Path) -> None:
     for _ in range(2):
         source = publish.set_source_aside(job, "It hurts.")

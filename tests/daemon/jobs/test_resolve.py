@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from voiced.config import Config
+from voiced.drop.sidecar import RULES, Wishes
 from voiced.jobs.resolve import (
     VoiceRow,
     check_format,
@@ -12,9 +13,10 @@ from voiced.jobs.resolve import (
     check_stream,
     find_voice,
     resolve_speech,
+    wished_request,
 )
 from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
-from voiced_ipc.messages import Chapters, Subtitles, Synthesize
+from voiced_ipc.messages import Chapters, Lane, Output, Subtitles, Synthesize
 
 CONFIG = Config(model="espeak", voice="en-gb", speed=2.0, pitch=0.5, volume=0.5)
 VOICES = [
@@ -102,3 +104,41 @@ def test_what_a_stream_cannot_have_is_refused_not_left_out(fields: dict[str, Any
 def test_a_row_without_languages_has_none() -> None:
     assert VOICES[-1].language == ""
     assert VOICES[0].language == "en-gb"
+
+
+def test_what_no_sidecar_says_is_left_open() -> None:
+    asked = wished_request("a" * 22, Wishes(), CONFIG)
+    assert asked == request(output=Output.FILE, lane=Lane.BATCH)
+    assert resolve_speech(asked, CONFIG, seed=9).voice == "en-gb"
+
+
+def test_what_sidecars_say_is_asked_for() -> None:
+    wishes = Wishes(
+        "kokoro", "anna", "de", "flac", 1.5, 0.5, 2.0, "normal", -19.0, "srt", "folder", "an old man", 7
+    )
+    asked = wished_request("a" * 22, wishes, CONFIG)
+    assert asked == request(
+        output=Output.FILE,
+        model="kokoro",
+        voice="anna",
+        language="de",
+        format="flac",
+        speed=1.5,
+        pitch=0.5,
+        volume=2.0,
+        lane=Lane.NORMAL,
+        subtitles=Subtitles.SRT,
+        chapters=Chapters.FOLDER,
+        loudness_lufs=-19.0,
+        description="an old man",
+        seed=7,
+    )
+    assert asked.device == ""
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_no_wish_is_left_out_in_silence(key: str) -> None:
+    said = {"priority": "normal", "subtitles": "vtt", "chapters": "folder", "seed": 7, "description": "x"}
+    number = key in ("speed", "pitch", "volume", "loudness")
+    wishes = Wishes()._replace(**{key: 2.0 if number else said.get(key, "de")})  # type: ignore[arg-type]
+    assert wished_request("a" * 22, wishes, CONFIG) != wished_request("a" * 22, Wishes(), CONFIG)

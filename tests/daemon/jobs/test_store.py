@@ -125,6 +125,21 @@ def test_the_same_id_gives_the_same_job(tmp_path: Path) -> None:
     with_store(tmp_path, play)
 
 
+def test_a_job_that_is_withdrawn_was_never_there(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        kept, first = await store.insert(make_job()), await store.insert(make_job())
+        late = store.update(first)
+        await store.withdraw(first.job_id)
+        await late
+        await store.update(first)  # what comes too late brings nothing back
+        assert await store.find(first.job_id) is None
+        assert await store.find(kept.job_id) == kept
+        again = await store.insert(first)
+        assert again.number > first.number
+
+    with_store(tmp_path, play)
+
+
 def test_progress_counts_only_when_its_audio_is_on_disk(tmp_path: Path) -> None:
     async def play(store: Store) -> None:
         job = await store.insert(make_job())
