@@ -8,6 +8,7 @@ limits: a hostile one costs a few milliseconds and one error reply, never memory
 
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
 import msgpack
@@ -88,6 +89,8 @@ def decode_request(frames: Sequence[bytes]) -> Incoming:
     """
     header, payload = _split(frames)
     fields = unpack_header(header, limit=_REQUEST_HEADER_BYTES)
+    if not _is_finite(fields):
+        raise MalformedMessage("a number in the header is not finite")
     return Incoming(_convert(fields, _REQUEST_TYPES), payload)
 
 
@@ -193,6 +196,14 @@ def _is_deep(value: object, left: int) -> bool:
     if isinstance(value, list):
         return left == 0 or any(_is_deep(item, left - 1) for item in value)
     return False
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(_is_finite(item) for item in value.values())
+    return not isinstance(value, list) or all(_is_finite(item) for item in value)
 
 
 def _short(value: object) -> str:

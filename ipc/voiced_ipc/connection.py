@@ -11,6 +11,9 @@ from voiced_ipc.errors import DaemonUnavailable, RequestTimeout
 if TYPE_CHECKING:
     Context = zmq.Context[zmq.Socket[bytes]]
 
+_RECONNECT_MS = 20
+"""The daemon drops all peers where one attacks its memory; who waits for an answer should not notice."""
+_RECONNECT_MAX_MS = 1000
 LINGER_MS = 100
 """A cancel sent just before the end still goes out; a dead daemon holds nobody up for long."""
 
@@ -37,6 +40,8 @@ class Connection:
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = LINGER_MS
         self._socket.sndtimeo = int(timeout_s * 1000)
+        self._socket.reconnect_ivl = _RECONNECT_MS
+        self._socket.reconnect_ivl_max = _RECONNECT_MAX_MS
         monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         assert isinstance(monitor, zmq.Socket)
         self._monitor: zmq.Socket[bytes] = monitor

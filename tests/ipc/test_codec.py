@@ -116,6 +116,7 @@ BROKEN = {
     "wrong type": header(type="get-job", request_id=REQUEST_ID, job_id=5),
     "NaN": header(type="synthesize", request_id=REQUEST_ID, speed=math.nan),
     "infinity": header(type="synthesize", request_id=REQUEST_ID, speed=math.inf),
+    "NaN where nobody looks": header(type="get-status", request_id=REQUEST_ID, x={"y": [math.nan]}),
     "out of range": header(type="synthesize", request_id=REQUEST_ID, speed=9.0),
     "huge": [m.PROTOCOL_TAG, b"\xc6\xff\xff\xff\xff"],
     "large": [m.PROTOCOL_TAG, msgpack.packb({"a": "x" * 70_000})],

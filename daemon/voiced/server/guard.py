@@ -3,8 +3,8 @@
 libzmq ends the process when `accept` finds no descriptor left, and bounds a frame but not a message. So each socket has
 its share of the descriptors: above it all its peers are dropped and new ones wait in the backlog for a moment (libzmq
 cannot stop accepting and keep those that are there: its sessions belong to the listener). A flood at one socket leaves
-the others alone. All peers are dropped when the memory grows while they send what never becomes a message. Proper
-clients connect again by themselves.
+the others alone. All peers are dropped when the memory grows while they send what never becomes a message, and nobody is
+taken until it is free again: else each trip would begin from a higher line. Proper clients connect again by themselves.
 """
 
 import ctypes
@@ -32,6 +32,12 @@ MEMORY_STEP_BYTES = 64 << 20
 _CALM_S = 0.25
 _ALERT_S = 0.02
 _ALERT_BYTES = 4 << 20
+_NEW_S = 1.0
+"""For so long after a peer came the looks are close: most who attack do it at once."""
+_FREE_S = 0.05
+"""libzmq's threads free what dropped peers have sent a moment later; until then nobody is taken."""
+_TRIM_BYTES = 8 << 20
+_TRIM_S = 1.0
 
 
 class Guard:
@@ -54,6 +60,9 @@ class Guard:
         self._timer: TimerHandle | None = None
         self._base_bytes = 0
         self._last_bytes = 0
+        self._alert_until = 0.0
+        self._trim_at = 0.0
+        """When memory that was taken for peers is given back; 0 = it was."""
         self.trips = 0
         """How often all peers were dropped for their memory."""
         self.floods = 0
@@ -94,8 +103,11 @@ class Guard:
             except zmq.Again:
                 break
             # zmq_socket_monitor(3): the first frame begins with the event, 16 bit in the machine's order.
-            step = 1 if int.from_bytes(event[:2], sys.byteorder) == zmq.EVENT_ACCEPTED else -1
-            self._peers[channel] = max(0, self._peers[channel] + step)
+            if int.from_bytes(event[:2], sys.byteorder) == zmq.EVENT_ACCEPTED:
+                self._peers[channel] += 1
+                self._alert_until = self._loop.time() + _NEW_S
+            else:
+                self._peers[channel] = max(0, self._peers[channel] - 1)
         self._judge_peers(channel)
 
     def _is_full(self, channel: Channel) -> bool:
@@ -115,7 +127,7 @@ class Guard:
         if self.peers and self._timer is None and self._loop is not None:
             self._last_bytes = self._read_rss()
             self._base_bytes = min(self._base_bytes or self._last_bytes, self._last_bytes)
-            self._timer = self._loop.call_later(_CALM_S, self._look)
+            self._timer = self._loop.call_later(_ALERT_S, self._look)
 
     def _drop(self, channel: Channel, *, is_accepting: bool) -> None:
         assert self._loop is not None
@@ -140,21 +152,46 @@ class Guard:
             return
         now = self._read_rss()
         grown, self._last_bytes = now - self._last_bytes, now
+        if grown > _ALERT_BYTES:
+            self._alert_until = self._loop.time() + _NEW_S
         if now - self._base_bytes > MEMORY_STEP_BYTES:
             self._drop_all(now)
-        if self.peers:
-            self._timer = self._loop.call_later(_ALERT_S if grown > _ALERT_BYTES else _CALM_S, self._look)
+            return
+        self._trim_when_quiet(now)
+        if self.peers or self._trim_at:
+            is_alert = self._loop.time() < self._alert_until
+            self._timer = self._loop.call_later(_ALERT_S if is_alert else _CALM_S, self._look)
         else:
             self._base_bytes = 0
 
+    def _trim_when_quiet(self, now: int) -> None:
+        """Give back what was taken for peers, once a while after it was last needed; the C library would keep it."""
+        assert self._loop is not None
+        if self._trim_at and self._loop.time() >= self._trim_at:
+            trim_memory()
+            self._trim_at = 0.0
+        elif now - self._base_bytes > _TRIM_BYTES and self._alert_until > self._loop.time():
+            self._trim_at = self._loop.time() + _TRIM_S
+
     def _drop_all(self, now: int) -> None:
+        assert self._loop is not None
         self.trips += 1
         logger.warning("the memory grew to %d MB: all peers are dropped", now >> 20)
         for channel in self._channels:
-            self._drop(channel, is_accepting=True)
+            self._drop(channel, is_accepting=False)
+        self._timer = self._loop.call_later(_FREE_S, self._recover)
+
+    def _recover(self) -> None:
+        self._timer = None
+        if self._loop is None:
+            return
         trim_memory()
         # What stays after a trip is the new measure: a daemon that really needs more must not trip for ever.
         self.settle()
+        for channel in self._channels:
+            channel.accept()
+        self._trim_at = self._loop.time() + _TRIM_S
+        self._timer = self._loop.call_later(_ALERT_S, self._look)
 
 
 def rss_bytes() -> int:

@@ -6,7 +6,8 @@ Every request gets an answer, also the unknown and the malformed one. This is th
 
 import asyncio
 import logging
-from typing import Protocol
+from collections import deque
+from typing import NamedTuple, Protocol
 
 import zmq
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_TASKS = 1024
 """Requests that wait at once; those that are answered without waiting do not count."""
+_MAX_UNSENT = 1024
+"""Replies that wait for slow peers, all together."""
 _RETRY_S = 0.05
 _REPLY_ATTEMPTS = 100
 """Five seconds: longer than a client that lives lets its queue lie."""
@@ -44,6 +47,23 @@ class SocketPeer:
                 return Sent.GONE
             raise
         return Sent.YES
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SocketPeer) and (other._channel, other._identity) == (
+            self._channel,
+            self._identity,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._channel, self._identity))
+
+
+class _Backlog(NamedTuple):
+    """Replies for a peer that is slow to read, oldest first."""
+
+    replies: deque[m.Reply]
+    attempts: int
+    """How often the first one is tried yet."""
 
 
 class Desk(Protocol):
@@ -69,8 +89,9 @@ class Server:
         self._desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
         self._sequence = 0
+        self._backlogs: dict[SocketPeer, _Backlog] = {}
         self._unsent = 0
-        """Replies that wait for a slow peer."""
+        """Replies in all backlogs."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to answer."""
@@ -139,16 +160,31 @@ class Server:
         if reply is not None:
             self._reply(peer, reply)
 
-    def _reply(self, peer: SocketPeer, reply: m.Reply, attempts: int = _REPLY_ATTEMPTS) -> None:
+    def _reply(self, peer: SocketPeer, reply: m.Reply) -> None:
         """Send a reply; to a peer that is slow to read again and again for a while, to one that never reads no more."""
-        if peer.send(reply) is not Sent.FULL or not attempts or self._unsent >= _MAX_TASKS:
-            return
-        self._unsent += 1
-        asyncio.get_running_loop().call_later(_RETRY_S, self._reply_again, peer, reply, attempts - 1)
+        backlog = self._backlogs.get(peer)
+        if backlog is None:
+            if peer.send(reply) is not Sent.FULL:
+                return
+            backlog = self._backlogs[peer] = _Backlog(deque(), _REPLY_ATTEMPTS)
+            asyncio.get_running_loop().call_later(_RETRY_S, self._reply_again, peer)
+        if self._unsent < _MAX_UNSENT:
+            backlog.replies.append(reply)
+            self._unsent += 1
 
-    def _reply_again(self, peer: SocketPeer, reply: m.Reply, attempts: int) -> None:
-        self._unsent -= 1
-        self._reply(peer, reply, attempts)
+    def _reply_again(self, peer: SocketPeer) -> None:
+        """One try for each peer, not for each reply: many who never read must cost the others nothing."""
+        replies, attempts = self._backlogs.pop(peer)
+        sent = Sent.YES
+        while replies and (sent := peer.send(replies[0])) is Sent.YES:
+            attempts = _REPLY_ATTEMPTS
+            replies.popleft()
+            self._unsent -= 1
+        if sent is Sent.FULL and attempts > 1:
+            self._backlogs[peer] = _Backlog(replies, attempts - 1)
+            asyncio.get_running_loop().call_later(_RETRY_S, self._reply_again, peer)
+        else:
+            self._unsent -= len(replies)
 
 
 def _fault(request_id: str) -> m.ErrorReply:

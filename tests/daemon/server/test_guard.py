@@ -3,7 +3,10 @@
 import asyncio
 import socket
 
+import pytest
+
 from tests.daemon.server.place import Peer, open_sockets, until
+from voiced.server import guard
 from voiced.server.channel import Channel, Frames
 from voiced.server.guard import (
     MEMORY_STEP_BYTES,
@@ -136,6 +139,48 @@ def test_memory_that_grows_drops_all_peers_and_they_come_back() -> None:
             # What stays is the new measure: it does not trip for ever.
             assert sockets.guard.trips == 1
             peer.close()
+
+    asyncio.run(main())
+
+
+def test_memory_that_peers_needed_for_a_while_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory, trims = [100 << 20], []
+
+            def trim() -> None:
+                trims.append(memory[0])
+                memory[0] = 100 << 20
+
+            monkeypatch.setattr(guard, "trim_memory", trim)
+            sockets.guard = Guard((sockets.speech,), 4096, lambda: memory[0])
+            attach(sockets)
+            peer = Peer(endpoint.speech)
+            assert await echoes(peer)
+            memory[0] += 20 << 20
+            await until(lambda: trims)
+            assert trims == [120 << 20]
+            peer.close()
+            await until(lambda: not sockets.guard._timer)
+            assert len(trims) == 1
+
+    asyncio.run(main())
+
+
+def test_nobody_is_taken_until_what_was_dropped_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory = [100 << 20]
+            accepting: list[bool] = []
+            monkeypatch.setattr(guard, "trim_memory", lambda: accepting.append(sockets.speech._is_accepting))
+            sockets.guard = Guard((sockets.speech, sockets.control), 4096, lambda: memory[0])
+            attach(sockets)
+            peer = Peer(endpoint.speech)
+            assert await echoes(peer)
+            memory[0] += MEMORY_STEP_BYTES + 1
+            await until(lambda: accepting)
+            assert accepting[0] is False
+            await answers_again(peer)
 
     asyncio.run(main())
 

@@ -177,6 +177,36 @@ def test_events_go_to_those_who_listen_and_are_counted() -> None:
     asyncio.run(main())
 
 
+def test_a_peer_that_reads_late_gets_every_reply_in_order() -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+
+            class Wordy(Desk):
+                def answer(self, request: m.Request) -> m.Reply | None:
+                    return m.Acknowledged(request_id=request.request_id, message="x" * 60_000)
+
+            made = Server(sockets, Wordy())
+            made.start(asyncio.get_running_loop())
+            late, other = Peer(endpoint.speech), Peer(endpoint.speech)
+            late.socket.rcvhwm = 1
+            ids = [f"{number:022}" for number in range(300)]
+            for request_id in ids:
+                late.ask(m.GetStatus(request_id=request_id))
+            async with asyncio.timeout(10.0):
+                while not made._backlogs or made._unsent < 150:
+                    await asyncio.sleep(0.002)
+            other.ask(m.GetStatus(request_id=ID))
+            assert (await other.reply()).request_id == ID
+            assert [(await late.reply()).request_id for _ in ids] == ids
+            async with asyncio.timeout(10.0):
+                while made._backlogs:
+                    await asyncio.sleep(0.002)
+            assert made._unsent == 0
+            await made.stop()
+
+    asyncio.run(main())
+
+
 def test_what_is_being_served_is_answered_at_the_end() -> None:
     async def main() -> None:
         async with open_sockets() as (sockets, endpoint):
