@@ -19,12 +19,15 @@ _STOPS = (("\u0900", "\u097f", "।"), ("\u3040", "\u30ff", "。"), ("\u3400", "
 """The full stop of scripts that do not use the Latin one."""
 
 
+UNSAID = -1
+
+
 class Mark(NamedTuple):
     """A place that something may point at."""
 
     name: str
     offset: int
-    """In the block's text."""
+    """In the block's text; `UNSAID` = what it names is left out."""
 
 
 class Block(NamedTuple):
@@ -46,7 +49,7 @@ class Manuscript(NamedTuple):
     headings: tuple[tuple[int, Chapter], ...]
     """(level, place) of each."""
     marks: Mapping[str, int]
-    """Where the first mark of each name is."""
+    """Where the first mark of each name is; `UNSAID` where nothing follows it, or it is left out."""
 
 
 def make_block(
@@ -95,7 +98,11 @@ def assemble(blocks: Iterable[Block]) -> Manuscript:
     length, group = 0, 0
     for block in blocks:
         if not block.text:
-            waiting += [mark.name for mark in block.marks]  # what begins here begins with the next text
+            for mark in block.marks:
+                if mark.offset == UNSAID:
+                    marks.setdefault(mark.name, UNSAID)
+                else:
+                    waiting.append(mark.name)  # what begins here begins with the next text
             continue
         separator = ("\n" if group and block.group == group else "\n\n") if parts else ""
         start = length + len(separator)
@@ -114,6 +121,8 @@ def assemble(blocks: Iterable[Block]) -> Manuscript:
         waiting.clear()
         for mark in block.marks:
             marks.setdefault(mark.name, start + mark.offset)
+    for name in waiting:
+        marks.setdefault(name, UNSAID)
     return Manuscript("".join(parts), tuple(headings), marks)
 
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from voiced.text.archive import Archive
-from voiced.text.blocks import Block, Manuscript, Mark, assemble, chapters_by_headings, settle_chapters
+from voiced.text.blocks import (
+    UNSAID,
+    Block,
+    Manuscript,
+    Mark,
+    assemble,
+    chapters_by_headings,
+    settle_chapters,
+)
 from voiced.text.document import MOST_COVER_BYTES, Cover, Document, one_line, picture
 from voiced.text.html import language_of, page_title, read_blocks
 from voiced.text.markup import characters, local_name, parse_page
@@ -82,7 +90,10 @@ def _chapters(
     archive: Archive, package: Package, pages: list[_Page], manuscript: Manuscript, title: str
 ) -> tuple[Chapter, ...]:
     """Return the chapters: of the contents, else of the headings, else one a file."""
-    numbers = {page.file: number for number, page in enumerate(pages)}
+    # A file without text - a cover, notes - is no chapter.
+    numbers = {
+        page.file: number for number, page in enumerate(pages) if any(block.text for block in page.blocks)
+    }
     entries = read_contents(archive, package.contents) if package.contents else []
     found = _by_contents(entries, numbers, manuscript)
     if len(found) >= _LEAST_CHAPTERS:
@@ -92,9 +103,9 @@ def _chapters(
         return by_headings
     if found and len(pages) <= _LEAST_CHAPTERS:
         return settle_chapters(found, manuscript, title)
-    starts = [manuscript.marks.get(_name(number)) for number in range(len(pages))]
-    called = [_called(page, title) for page in pages]
-    files = [Chapter(name, start) for name, start in zip(called, starts, strict=True) if start is not None]
+    files = [
+        Chapter(_called(pages[number], title), manuscript.marks[_name(number)]) for number in numbers.values()
+    ]
     return settle_chapters(files, manuscript, title)
 
 
@@ -103,7 +114,7 @@ def _by_contents(entries: list[Entry], numbers: dict[str, int], manuscript: Manu
     found: dict[int, Entry] = {}
     for entry in entries:
         start = _start(entry, numbers, manuscript)
-        if start is None:
+        if start is None or start == UNSAID:
             continue
         known = found.setdefault(start, entry)
         if entry.depth > known.depth and entry.title not in ("", known.title):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from voiced.text.blocks import Block, assemble, chapters_by_headings, make_block
+from voiced.text.blocks import UNSAID, Block, Mark, assemble, chapters_by_headings, make_block
 from voiced.text.document import Document, language_tag, one_line
 from voiced.text.elements import BLOCKS, HEADINGS, is_layout, is_read
 from voiced.text.markup import characters, local_name, parse_page, walk
@@ -168,9 +168,12 @@ class _Reader:
         if name in BLOCKS:
             self._separate()
         mark = element.get("id") or (element.get("name") if name == "a" else None)
-        if mark:
+        is_said = is_read(element, name, is_site=self._is_site)
+        if mark and name in BLOCKS and not is_said:
+            self._blocks.append(Block("", marks=(Mark(mark, UNSAID),)))
+        elif mark:
             self._names.append((len(self._pieces), mark))
-        if not is_read(element, name, is_site=self._is_site):
+        if not is_said:
             self._open.append(_nothing)
             return False
         self._open.append(self._begin(element, name))
@@ -292,6 +295,8 @@ class _Reader:
         if self._is_in_row:
             self._add(" ")
         elif self._pieces:
+            if not self._preformatted:
+                self._pieces[-1] = self._pieces[-1].rstrip(" ")
             self._pieces.append("\n")
 
     def _separate(self) -> None:

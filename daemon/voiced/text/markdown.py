@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _INLINE_KEPT = re.compile(r"</?(?:br|sup|sub|ruby|rb|rt|rp|a|q)\b[^>]*>", re.IGNORECASE)
+_BLANK_LINES = re.compile(r"\n[ \t]*\n")
+_MOST_PARAGRAPH_CHARS = 100_000
+"""Beyond it nobody has written Markdown, and the library's time grows with the square: it is read as it stands."""
 _MOST_FRONT_MATTER_CHARS = 1 << 16
 
 
@@ -31,6 +34,8 @@ def read_markdown(text: str, title: str) -> Document:
     Raises:
         DocumentRefused: If it cannot be read.
     """
+    if max(map(len, _BLANK_LINES.split(text))) > _MOST_PARAGRAPH_CHARS:
+        return Document(title, text)
     html, facts = _render(text)
     root = parse_html(html)
     manuscript = assemble(() if root is None else read_blocks(root))

@@ -17,7 +17,7 @@ from voiced.text.encodings import decode
 from voiced_ipc.errors import DocumentRefused
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element
+    from lxml.etree import XMLParser, _Element
 
 _DECLARED = re.compile(
     rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]+)|<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]+)""",
@@ -41,7 +41,7 @@ _EMBEDDED = re.compile(r"data:[\w/+.;=-]{0,100}base64,[A-Za-z0-9+/=\s]{64,}")
 """Pictures and fonts within a page: megabytes that nobody reads."""
 _NOT_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
-DAMAGED = "is damaged or no real document of its kind; open it in its program, save it again, or save it as plain text."
+_DAMAGED = "It is damaged, or no real document of its kind. Open it in its program and save it again, or as plain text."
 
 
 def characters(data: bytes) -> str:
@@ -63,16 +63,8 @@ def parse_xml(text: str) -> "_Element | None":
     """Return the root of well-formed XML; None = it is not."""
     from lxml import etree
 
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-    )
     try:
-        return etree.fromstring(_prepared(text), parser)
+        return etree.fromstring(_prepared(text), _xml_parser(recover=False))
     except etree.XMLSyntaxError:
         return None
 
@@ -85,23 +77,29 @@ def parse_lenient_xml(text: str) -> "_Element":
     """
     from lxml import etree
 
-    parser = etree.XMLParser(
+    parser = _xml_parser(recover=True)
+    try:
+        root = etree.fromstring(_prepared(text), parser)
+    except etree.XMLSyntaxError as error:
+        raise DocumentRefused(_DAMAGED) from error
+    if root is None:
+        raise DocumentRefused(_DAMAGED)
+    _refuse_given_up(parser)
+    return root
+
+
+def _xml_parser(*, recover: bool) -> "XMLParser":
+    from lxml import etree
+
+    return etree.XMLParser(
         encoding="utf-8",
-        recover=True,
+        recover=recover,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
         huge_tree=False,
     )
-    try:
-        root = etree.fromstring(_prepared(text), parser)
-    except etree.XMLSyntaxError as error:
-        raise DocumentRefused(f"It {DAMAGED}") from error
-    if root is None:
-        raise DocumentRefused(f"It {DAMAGED}")
-    _refuse_given_up(parser)
-    return root
 
 
 def parse_html(text: str) -> "_Element | None":

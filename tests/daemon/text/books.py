@@ -71,6 +71,13 @@ def write_zip(path: Path, entries: Mapping[str, bytes | str]) -> Path:
     return path
 
 
+def _changed(
+    entries: dict[str, bytes | str], changes: Mapping[str, bytes | str | None] | None
+) -> dict[str, bytes | str]:
+    changed = {**entries, **(changes or {})}
+    return {name: content for name, content in changed.items() if content is not None}
+
+
 # -- EPUB -----------------------------------------------------------------------------------------------
 
 
@@ -85,13 +92,7 @@ def build_epub(
         version: 2 or 3.
         changes: Entries to replace or add; None takes one away.
     """
-    entries = epub_entries(book, version=version)
-    for name, content in (changes or {}).items():
-        if content is None:
-            del entries[name]
-        else:
-            entries[name] = content
-    return write_zip(path, entries)
+    return write_zip(path, _changed(epub_entries(book, version=version), changes))
 
 
 def epub_entries(book: Book, *, version: int = 3) -> dict[str, bytes | str]:
@@ -197,13 +198,7 @@ def _package(book: Book, version: int) -> str:
 
 def build_docx(path: Path, book: Book, *, changes: Mapping[str, bytes | str | None] | None = None) -> Path:
     """Write a book as a Word document: its sections are headings of level 1, their notes footnotes."""
-    entries = docx_entries(book)
-    for name, content in (changes or {}).items():
-        if content is None:
-            del entries[name]
-        else:
-            entries[name] = content
-    return write_zip(path, entries)
+    return write_zip(path, _changed(docx_entries(book), changes))
 
 
 def docx_entries(book: Book) -> dict[str, bytes | str]:

@@ -152,6 +152,21 @@ class TestChapters:
         lines = "".join(f"<li><a href='{href}'>{number}</a></li>" for number, href in enumerate(hrefs))
         assert chapters(read(folder, nav(f"<ol>{lines}</ol>"))) == [("2", "One"), ("4", "Two")]
 
+    def test_what_is_left_out_is_no_chapter(self, folder: Path) -> None:
+        files = {
+            "OEBPS/c1.xhtml": page(
+                "<p>A.</p><section epub:type='endnotes' id='n'><p>no</p></section><p id='e'>E.</p>"
+            ),
+            "OEBPS/c3.xhtml": page("<img src='cover.png'/>"),
+        }
+        book = _BOOK._replace(sections=(*_BOOK.sections, Section("x", ("x",))))
+        spine = ('<itemref idref="c1"/>', '<itemref idref="c3"/><itemref idref="c1"/>')
+        hrefs = ("c3.xhtml", "c1.xhtml", "c1.xhtml#n", "c1.xhtml#e", "c2.xhtml")
+        lines = "".join(f"<li><a href='{href}'>{href}</a></li>" for href in hrefs)
+        changes = {**files, **nav(f"<ol>{lines}</ol>"), **package_with(spine, book=book)}
+        found = chapters(read(folder, changes, book=book))
+        assert found == [("c1.xhtml", "A."), ("c1.xhtml#e", "E."), ("c2.xhtml", "Two")]
+
     @pytest.mark.parametrize(
         "contents", [nav(""), nav("<ol><li><a href='c1.xhtml'>Start</a></li></ol>"), {"OEBPS/nav.xhtml": ""}]
     )

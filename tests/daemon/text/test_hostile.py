@@ -108,6 +108,9 @@ class TestMarkup:
         for opening in (">", "- ", "*", "[", "![", "`", "1. "):
             assert "deep" in read(folder, "a.md", opening * 3000 + "deep").text
 
+    def test_markdown_in_one_endless_paragraph_is_read_as_it_stands(self, folder: Path) -> None:
+        assert len(read(folder, "a.md", "[" * 1_000_000 + "deep").text) == 1_000_004
+
     def test_empty_elements_without_number(self, folder: Path) -> None:
         assert read_html(folder, "<b/>" * 100_000 + "said").text == "said"
         assert read_word(folder, word_body("<w:p/>" * 100_000 + word_p("said"))).text == "said"
