@@ -14,12 +14,14 @@ class Format(NamedTuple):
     is_lossless: bool = False
     can_be_empty: bool = False
     """Whether it may hold no sample at all."""
+    most_chapters: int | None = None
+    """None = any number."""
 
 
 _KNOWN = {
     "wav": Format(is_lossless=True, can_be_empty=True),
     "flac": Format(is_lossless=True),
-    "mp3": Format(_MP3_RATES_HZ),
+    "mp3": Format(_MP3_RATES_HZ, most_chapters=255),  # counted in one byte (ID3v2 chapter frames, 3.2)
     "ogg": Format((48_000,)),  # Opus, which has one rate of its own
     "opus": Format((48_000,)),
     "m4a": Format(_AAC_RATES_HZ),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from voiced.audio import containers, loudness, pcm
 from voiced.audio.cover import Cover, NoCover, read_cover
 from voiced.audio.formats import FORMATS, LOUDNESS_LUFS, Format, format_of, rate_for
-from voiced.audio.tags import Tags, spans
+from voiced.audio.tags import Span, Tags, spans
 from voiced.audio.wav import WAV_HEADER_BYTES, wav_header, wav_trailer
 from voiced_ipc.errors import InvalidRequest, StorageFailed
 
@@ -88,7 +88,8 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
     _check(known, samples, target)
     if _is_same_file(spool.path, target.path):
         return _finish_in_place(spool, target)
-    cover, notes = _cover_of(target)
+    chapters, chapter_notes = _chapters_of(known, spool, target, rate_hz)
+    cover, cover_notes = _cover_of(target)
     descriptor = _create(target.path)
     try:
         blocks, gain_notes = _levelled(spool, target.loudness_lufs, on_progress)
@@ -96,7 +97,6 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
         if target.format == "wav":
             _write_wav(descriptor, blocks, rate_hz, samples, target.tags)
         else:
-            chapters = spans(target.tags.chapters, spool.samples, spool.sample_rate_hz, rate_hz)
             outline = containers.Outline(target.format, rate_hz, samples, target.tags, chapters, cover)
             containers.write(descriptor, blocks, outline)
         os.fsync(descriptor)
@@ -107,7 +107,7 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
         raise
     finally:
         os.close(descriptor)
-    return Encoded(size, samples, rate_hz, (*notes, *gain_notes))
+    return Encoded(size, samples, rate_hz, (*chapter_notes, *cover_notes, *gain_notes))
 
 
 def _check(known: Format, samples: int, target: Target) -> None:
@@ -119,6 +119,17 @@ def _check(known: Format, samples: int, target: Target) -> None:
     lufs = target.loudness_lufs
     if lufs is not None and not softest <= lufs <= loudest:
         raise InvalidRequest(f"{lufs:g} LUFS is no loudness for speech; ask for {softest:g} to {loudest:g}.")
+
+
+def _chapters_of(
+    known: Format, spool: Spool, target: Target, rate_hz: int
+) -> tuple[tuple[Span, ...], list[str]]:
+    found = spans(target.tags.chapters, spool.samples, spool.sample_rate_hz, rate_hz)
+    most = known.most_chapters
+    if most is None or len(found) <= most:
+        return found, []
+    kept = (*found[: most - 1], found[most - 1]._replace(end=found[-1].end))
+    return kept, [f"Of {len(found)} chapters {most} are marked: {target.format} holds no more; m4b does."]
 
 
 def _cover_of(target: Target) -> tuple[Cover | None, list[str]]:
