@@ -73,6 +73,24 @@ def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
     return _job(row) if row else None
 
 
+def open_reader(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return another connection to the same file, which never waits and never writes; for any thread.
+
+    Raises:
+        sqlite3.Error: If it cannot be opened.
+    """
+    file = connection.execute("PRAGMA database_list").fetchone()[2]
+    reader = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=0.0)
+    reader.execute("PRAGMA query_only=ON")
+    return reader
+
+
+def has_job(connection: sqlite3.Connection, job_id: str) -> bool:
+    """Whether there is a job of that id."""
+    found = connection.execute("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,))
+    return found.fetchone() is not None
+
+
 def unfinished_jobs(connection: sqlite3.Connection) -> list[Job]:
     """Return the jobs that are to go on, in their order of arrival."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state NOT IN {_FINAL} ORDER BY number")

@@ -172,6 +172,8 @@ class JobManager:
         """
         while request.request_id in self._accepting:
             await asyncio.shield(self._accepting[request.request_id])
+        if self.room <= 0 and not self._store.may_know(request.request_id):
+            self._check_room()  # at once: no wait for what others have to write
         # Reserved before the look into the store: the same request may come twice at once.
         with self._reserved(request.request_id, has_place=True):
             known = await self.durable.again(request, payload)

@@ -38,6 +38,8 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = connection
+        self._reader: sqlite3.Connection | None = None
+        """Reads beside the thread, which may be waiting for the disk."""
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._loop: AbstractEventLoop | None = None
@@ -65,6 +67,9 @@ class Store:
     def close(self, timeout_s: float = 10.0) -> None:
         """Finish what waits, end the thread, close the file."""
         self._is_closing = True
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout_s)
@@ -130,6 +135,19 @@ class Store:
     def find(self, job_id: str) -> "Future[Job | None]":
         """Look a job up."""
         return self.do(lambda connection: database.find_job(connection, job_id))
+
+    def may_know(self, job_id: str) -> bool:
+        """Whether a job of that id was committed, at once: who is to be refused must not wait for the disk.
+
+        True also where that cannot be told at once; `find` tells it then.
+        """
+        try:
+            if self._reader is None:
+                self._reader = database.open_reader(self._open_connection())
+            return database.has_job(self._reader, job_id)
+        except sqlite3.Error as error:
+            logger.debug("a job could not be looked up beside the store: %s", error)
+            return True
 
     def page(self, states: list[JobState], before: int | None, limit: int) -> "Future[list[Job]]":
         """Return a page of jobs, newest first."""

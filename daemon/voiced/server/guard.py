@@ -3,8 +3,9 @@
 libzmq ends the process when `accept` finds no descriptor left, and bounds a frame but not a message. So each socket has
 its share of the descriptors: above it all its peers are dropped and new ones wait in the backlog for a moment (libzmq
 cannot stop accepting and keep those that are there: its sessions belong to the listener). A flood at one socket leaves
-the others alone. All peers are dropped when the memory grows while they send what never becomes a message, and nobody is
-taken until it is free again: else each trip would begin from a higher line. Proper clients connect again by themselves.
+the others alone. All peers are dropped when the memory grows while they send what never becomes a message, and nobody
+is taken until it is free again: else each trip would begin from a higher line. Proper clients connect again by
+themselves.
 """
 
 import ctypes

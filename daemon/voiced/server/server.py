@@ -152,7 +152,9 @@ class Server:
         except JobCancelled as error:
             reply = _error_reply(request.request_id, error)
         except VoicedError as error:
-            logger.info("%s refused: %s: %s", m.tag_of(type(request)), error.code.value, error.message)
+            # Who is told to come again comes often: that must not wash everything else out of the log.
+            level = logging.DEBUG if isinstance(error, QueueFull) else logging.INFO
+            logger.log(level, "%s refused: %s: %s", m.tag_of(type(request)), error.code.value, error.message)
             reply = _error_reply(request.request_id, error)
         except Exception:
             logger.exception("%s failed", m.tag_of(type(request)))

@@ -1,6 +1,7 @@
 """The store: what is awaited is on disk, what fails fails alone."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,33 @@ class Gate:
     async def lift(self) -> None:
         self._open.set()
         await self._held
+
+
+def test_a_look_beside_the_thread_waits_for_nobody_and_sees_what_is_committed(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        here, coming = make_job(), make_job()
+        await store.insert(here)
+        gate = Gate(store)
+        await gate.reached()
+        waiting = store.insert(coming)
+        assert store.may_know(here.job_id)
+        assert not store.may_know(coming.job_id)
+        await gate.lift()
+        await waiting
+        assert store.may_know(coming.job_id)
+
+    with_store(tmp_path, play)
+
+
+def test_what_cannot_be_looked_up_at_once_may_be_known(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)) as other:
+            other.execute("ALTER TABLE jobs RENAME TO gone")
+            assert store.may_know("a" * 22)
+            other.execute("ALTER TABLE gone RENAME TO jobs")
+        assert not store.may_know("a" * 22)
+
+    with_store(tmp_path, play)
 
 
 def test_what_waits_goes_into_one_commit(tmp_path: Path) -> None:
