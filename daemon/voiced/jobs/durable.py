@@ -8,12 +8,14 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voiced.drop.claim import Claim, refuse
 from voiced.drop.sidecar import Sidecars
 from voiced.files import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
+from voiced.jobs.database import find_job, update_job
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake, Planned
 from voiced.jobs.job import Job, Progress, digest_of, stamp
@@ -28,9 +30,12 @@ from voiced_ipc import messages as m
 from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
 from voiced_ipc.messages import JobState
 
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
 logger = logging.getLogger(__name__)
 
-_DISK_RETRY_S = 5.0
+_DISK_RETRY_S = 3.0
 
 
 class DurableJobs:
@@ -101,13 +106,13 @@ class DurableJobs:
 
         A claim of an older run goes on; one of which something new is said begins anew.
         """
-        known = await self._store.find(claim.job_id)
-        state = JobState.QUEUED
-        if known is not None and known.state.is_final:
-            if await self._store.effect(lambda: os.path.lexists(claim.path)):
-                await self._put_away(known)
-            return
         try:
+            known = await self._store.find(claim.job_id)
+            state = JobState.QUEUED
+            if known is not None and known.state.is_final:
+                if await self._store.effect(lambda: os.path.lexists(claim.path)):
+                    await self._put_away(known)
+                return
             if known is not None:
                 run = self._scheduler.find(claim.job_id)
                 if run is None:
@@ -145,19 +150,17 @@ class DurableJobs:
         await self._sweep(job)
 
     async def _accept(self, planned: Planned, state: JobState = JobState.QUEUED) -> None:
-        """Put a job into the store, then into the queue.
+        """Put a job into the store, then into the queue. What is in the store is accepted, whatever comes then.
 
         Raises:
-            StorageFailed: If the disk refuses.
+            StorageFailed: If the disk refuses; nothing is kept.
         """
         progress = Progress(notes=planned.notes if planned.order.claim else ())
         job = await self._store.insert(Job(planned.order, state, progress, stamp()))
         try:
             self._begin(job, planned.plan)
         except OSError as error:
-            fault = StorageFailed(f"its files cannot be opened: {error}")
-            await self._give_up(job, fault)
-            raise fault from error
+            self._background.spawn(self._give_up(job, _unopened(error)))
         self._publish(m.JobAccepted, job=describe_job(job))
 
     async def _refuse(self, claim: Claim, message: str, code: str) -> None:
@@ -166,8 +169,9 @@ class DurableJobs:
             place = await self._store.effect(
                 lambda: refuse(claim, self._intake.config.failed_folder, claim.relative, message)
             )
-        except OSError as fault:
-            logger.warning("dropped text %s stays claimed: %s", claim.job_id, fault)
+        except (OSError, StorageFailed) as fault:
+            logger.warning("dropped text %s stays claimed until the disk allows: %s", claim.job_id, fault)
+            self._background.later(_DISK_RETRY_S, lambda: self._refuse(claim, message, code))
             return
         discard(self._intake.folder(claim.job_id))
         self._publish(m.FileRefused, path=printable(place), message=message)
@@ -249,6 +253,8 @@ class DurableJobs:
         self.done += 1
         self._publish(m.JobFinished, job=describe_job(job))
         self.room_made()
+        if self._intake.folder(job.job_id).exists():
+            self._background.later(_DISK_RETRY_S, lambda: self._sweep(job))
 
     def fail(self, run: Run, error: VoicedError) -> None:
         """End a run that cannot go on; its spool is kept for a retry."""
@@ -258,49 +264,58 @@ class DurableJobs:
         self._background.spawn(self._give_up(run.job._replace(progress=run.progress), error))
 
     async def _give_up(self, job: Job, error: VoicedError) -> None:
-        """Note that a durable job failed, and set its source aside."""
+        """Note that a durable job failed, and set its source aside; as soon as the disk allows."""
         logger.error("job %s failed: %s", job.job_id, error.message)
-        # What the ledger knows counts; what ran ahead of it is spoken again by a retry.
-        known = await self._store.find(job.job_id) or job
-        failed = known.moved(
-            JobState.FAILED, error_code=error.code.value, error=error.message, notes=job.progress.notes
-        )
-        with contextlib.suppress(StorageFailed):
+        try:
+            # What the ledger knows counts; what ran ahead of it is spoken again by a retry.
+            known = await self._store.find(job.job_id) or job
+            failed = known.moved(
+                JobState.FAILED, error_code=error.code.value, error=error.message, notes=job.progress.notes
+            )
             await self._store.update(failed)
+        except StorageFailed as fault:
+            logger.warning("job %s: its end waits for the disk: %s", job.job_id, fault.message)
+            self._background.later(_DISK_RETRY_S, lambda: self._give_up(job, error))
+            return
         failed = await self._put_away(failed)
         self._publish(m.JobFailed, job=describe_job(failed))
         self.room_made()
 
     async def _put_away(self, job: Job) -> Job:
-        """Move a dropped text where it belongs, and remember where that is."""
-        why = (
-            f"{job.progress.error} Its audio so far is kept: `voiced retry {job.job_id}` goes on from there."
-        )
-        why = "It was cancelled." if job.state is JobState.CANCELLED else _with_notes(why, job.progress.notes)
-
-        def move() -> str:
-            if job.state is JobState.DONE:
-                return publish.put_away_source(job)
-            return publish.set_source_aside(job, why)
-
+        """Move a dropped text where it belongs, and remember where that is; as soon as the disk allows."""
         try:
-            source = await self._store.effect(move)
-            job = job.moved(job.state, source=source)
-            await self._store.update(job)
-        except (OSError, StorageFailed) as error:
-            logger.warning("job %s: its source stays where it is: %s", job.job_id, error)
-        return job
+            return await self._store.do(lambda connection: _put_away_now(connection, job))
+        except StorageFailed as error:
+            logger.warning("job %s: its source stays where it is for now: %s", job.job_id, error.message)
+            self._background.later(_DISK_RETRY_S, lambda: self._put_away_again(job))
+            return job
+
+    async def _put_away_again(self, job: Job) -> None:
+        await self._put_away(job)
 
     # -- asked from outside ---------------------------------------------------------------------------
 
     async def cancel(self, run: Run) -> None:
         """End a run; its audio goes, its source is set aside."""
         run.job = run.job._replace(progress=run.progress).moved(JobState.CANCELLED)
-        await self._store.update(run.job)
-        run.job = await self._put_away(run.job)
-        await self._sweep(run.job)
+        run.job = await self._write_cancelled(run.job)
         self._publish(m.JobWasCancelled, job=describe_job(run.job))
         self.room_made()
+
+    async def _write_cancelled(self, job: Job) -> Job:
+        """Note that a job was cancelled and remove what it has; as soon as the disk allows."""
+        try:
+            await self._store.update(job)
+        except StorageFailed as error:
+            logger.warning("job %s: its cancel waits for the disk: %s", job.job_id, error.message)
+            self._background.later(_DISK_RETRY_S, lambda: self._write_cancelled_again(job))
+            return job
+        job = await self._put_away(job)
+        await self._sweep(job)
+        return job
+
+    async def _write_cancelled_again(self, job: Job) -> None:
+        await self._write_cancelled(job)
 
     async def forget_failed(self, job: Job) -> None:
         """Remove what a failed job has kept for a retry."""
@@ -328,20 +343,57 @@ class DurableJobs:
         if job.state is not JobState.FAILED:
             raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried")
         queued = job.moved(JobState.QUEUED, error_code="", error="")
+        if job.progress.path:  # all is spoken, and perhaps the file lies there already
+            await self._store.update(queued)
+            self._background.spawn(self._finish_restored(queued))
+            return "goes on with the finished file"
         try:
             plan = read_plan(self._intake.folder(job_id))
-            await self._store.update(queued)
-            self._begin(queued, plan)
         except (OSError, PlanDamaged) as error:
             raise StorageFailed(
                 f"its files in the spool cannot be read: {error}; drop the text again"
             ) from error
+        await self._store.update(queued)
+        try:
+            self._begin(queued, plan)
+        except OSError as error:
+            self._background.spawn(self._give_up(queued, _unopened(error)))
+            raise _unopened(error) from error
+        except VoicedError as error:  # its model was removed
+            self._background.spawn(self._give_up(queued, error))
+            raise
         return f"goes on at segment {queued.progress.segments_done + 1} of {queued.order.segments}"
 
     async def _sweep(self, job: Job) -> None:
-        with contextlib.suppress(OSError):
+        """Remove what a job has kept; as soon as the disk allows."""
+        folder = self._intake.folder(job.job_id)
+        with contextlib.suppress(OSError, StorageFailed):
             await self._store.effect(lambda: publish.remove_part(job))
-        discard(self._intake.folder(job.job_id))
+        discard(folder)
+        if folder.exists():
+            self._background.later(_DISK_RETRY_S, lambda: self._sweep(job))
+
+
+def _unopened(error: OSError) -> StorageFailed:
+    return StorageFailed(f"its files cannot be opened: {error}; mend that, then `voiced retry` goes on")
+
+
+def _put_away_now(connection: "Connection", job: Job) -> Job:
+    """Put the source of a job away that has ended, in the store's thread: nobody takes the job up meanwhile."""
+    known = find_job(connection, job.job_id) or job
+    if not known.state.is_final:
+        return known
+    if known.state is JobState.DONE:
+        source = publish.put_away_source(known)
+    else:
+        kept = f"Its audio so far is kept: `voiced retry {known.job_id}` goes on from there."
+        why = _with_notes(f"{known.progress.error} {kept}", known.progress.notes)
+        is_cancelled = known.state is JobState.CANCELLED
+        source = publish.set_source_aside(known, "It was cancelled." if is_cancelled else why)
+    if source != known.progress.source:
+        known = known.moved(known.state, source=source)
+        update_job(connection, known)
+    return known
 
 
 def _with_notes(message: str, notes: tuple[str, ...]) -> str:

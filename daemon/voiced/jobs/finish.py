@@ -5,6 +5,7 @@
 Each arrow is on disk before the next; `finish` may be called again at any of them after a crash.
 """
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
@@ -74,7 +75,9 @@ class Finisher:
         source = await self._put_away(done)
         done = done.moved(JobState.DONE, source=source)
         await self._store.update(done)
-        await self._store.effect(lambda: self._sweep(done))
+        # It is done: what cannot be removed now is no fault of it.
+        with contextlib.suppress(StorageFailed, OSError):
+            await self._store.effect(lambda: self._sweep(done))
         return done
 
     async def _make(self, job: Job) -> Job:

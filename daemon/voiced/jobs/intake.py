@@ -154,8 +154,7 @@ class Intake:
         file_format = resolve.check_format(request.format or self.config.format)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
-        folder = self.folder(request.request_id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self._make_folder(request.request_id)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {"folder": str(folder), "name": request.name}
         if request.incoming:
@@ -197,8 +196,7 @@ class Intake:
         file_format = resolve.check_format(request.format or config.format)
         asked = await self._speech(request)
         speech, spec, language, likely, notes = asked
-        folder = self.folder(claim.job_id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self._make_folder(claim.job_id)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {
             "folder": str(folder),
@@ -230,6 +228,16 @@ class Intake:
             config.paragraph_pause_ms,
             config.chapter_pause_ms,
         )
+
+    def _make_folder(self, job_id: str) -> Path:
+        folder = self.folder(job_id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StorageFailed(
+                f"{folder} cannot be made: {error.strerror}; mend that and ask again"
+            ) from error
+        return folder
 
     # -- parts ----------------------------------------------------------------------------------------
 
