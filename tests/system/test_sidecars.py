@@ -49,7 +49,7 @@ def test_a_folders_sidecar_stays_and_its_faults_are_noted(daemon: DaemonProcess)
     assert [note.partition(":")[0] for note in job.notes] == [
         "sub/voiced.toml",
         "sub/voiced.toml",
-        "chapters",
+        "it has no chapters",
     ]
     assert names(home.drop) == ["sub/voiced.toml"]
 
