@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.daemon.text.languages import PARAGRAPHS
 from tests.support import DaemonProcess, Home, running_daemon, wait_for
 from voiced_ipc import Client
 from voiced_ipc import messages as m
@@ -220,6 +221,18 @@ def test_a_model_that_cannot_be_preloaded_is_a_problem_and_no_more(home: Home) -
         assert any("'nonsense'" in problem and "models --all" in problem for problem in status.problems)
         assert status.status is m.Health.DEGRADED
         assert client.synthesize("Hello.", model="tone", language="en")[0]
+
+
+@pytest.mark.parametrize("language", PARAGRAPHS)
+def test_each_language_is_found_out_and_spoken_whole(shared_daemon: DaemonProcess, language: str) -> None:
+    text = "".join(PARAGRAPHS[language])
+    with shared_daemon.client() as client:
+        accepted = client.submit_text(text, name=f"{language}.txt")
+    assert accepted.language.partition("-")[0] == language
+    job = shared_daemon.wait_job(accepted.job_id, m.JobState.DONE)
+    assert (job.chars, job.segments) == (len(text), accepted.segments)
+    assert job.audio_s > len(text) / 40
+    assert job.words_missed == 0
 
 
 def test_tips_are_of_this_machine(client: Client) -> None:
