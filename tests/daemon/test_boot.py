@@ -91,7 +91,7 @@ def test_a_folder_into_which_everybody_may_have_put_something_is_refused(home: H
     home.paths.incoming.chmod(mode)
     told = booted(home)
     assert told["error"] == "UnsafeFolder"
-    assert f"chmod 700 {home.paths.incoming}" in told["message"]
+    assert f"chmod 700 {home.paths.incoming}" in str(told["message"])
     assert home.paths.incoming.stat().st_mode & 0o7777 == mode
 
 
@@ -99,7 +99,7 @@ def test_a_state_folder_that_everybody_could_replace_is_refused(home: Home) -> N
     home.root.chmod(0o777)
     told = booted(home)
     assert told["error"] == "UnsafeFolder"
-    assert f"chmod o-w {home.root}" in told["message"]
+    assert f"chmod o-w {home.root}" in str(told["message"])
 
 
 def test_a_second_daemon_touches_nothing(home: Home) -> None:
