@@ -77,7 +77,7 @@ def mb(count_bytes: int) -> float:
 @pytest.mark.parametrize("calm_s", [0.0, 1.5])
 def test_a_message_without_an_end(card: Card, victim: DaemonProcess, calm_s: float) -> None:
     """Who attacks at once, as the row says; and who has been harmless for a while, and is looked at less often."""
-    wanted, sent, drops = card.count(256, 1024) << 20, 0, 0
+    wanted, sent, drops = card.count(128 if calm_s else 256, 1024) << 20, 0, 0
     path = victim.home.endpoint.speech
     peak_mb = PATIENT_PEAK_MB if calm_s else PEAK_MB
     with watched(card, victim, f"endless multipart after {calm_s:g} s", peak_mb) as told:
@@ -130,7 +130,7 @@ def test_peers_that_never_read(card: Card, victim: DaemonProcess, kind: str) -> 
                     peers[-1].shake()
                     peers[-1].settimeout(0.05)
                     peers[-1].sendall(NEVER_READ[kind](i))
-            time.sleep(card.count(3, 30))
+            time.sleep(card.count(2, 30))
         finally:
             close_all(peers)
         told |= {"peers": len(peers)}
