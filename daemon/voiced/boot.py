@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sqlite3
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from voiced.jobs.schema import open_database
 from voiced.paths import Paths, find_paths
 from voiced.sdnotify import Notifier, find_notifier, passed_sockets
 from voiced.server.listener import Listener, open_listeners
-from voiced_ipc.endpoint import find_endpoint
+from voiced_ipc.endpoint import find_endpoint, open_parent_reason
 from voiced_ipc.errors import StorageFailed
 
 DESCRIPTORS_WANTED = 8192
@@ -113,14 +114,21 @@ def _open_store(path: Path) -> tuple[sqlite3.Connection, str]:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder for our own files, and close one that is ours and open.
+    """Make a folder for our own files, and close one that is ours and open to readers.
 
     Raises:
-        UnsafeFolder: If it belongs to somebody else, or is a link.
+        UnsafeFolder: If it belongs to somebody else, is a link, or everybody could have put something into it.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = folder.lstat()
     if found.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
         raise UnsafeFolder(f"{folder} must be a folder of your own: it would hold your texts")
+    if found.st_mode & stat.S_IWOTH:
+        raise UnsafeFolder(
+            f"everybody may write into {folder}, and may have: look what lies in it, then chmod 700 {folder}"
+        )
+    reason = open_parent_reason(folder)
+    if reason:
+        raise UnsafeFolder(reason)
     if found.st_mode & 0o077:
         folder.chmod(0o700)

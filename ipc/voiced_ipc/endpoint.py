@@ -103,7 +103,10 @@ def _folder(explicit: str, runtime: str) -> str:
 
 
 def unsafe_reason(folder: "Path") -> str:
-    """Return why `folder` must not hold the sockets, empty where it may: a real directory, ours, closed to others."""
+    """Return why `folder` must not hold the sockets, empty where it may: a real directory, ours, closed to others.
+
+    Nobody else may be able to move it either.
+    """
     try:
         found = folder.lstat()
     except OSError as error:
@@ -116,4 +119,16 @@ def unsafe_reason(folder: "Path") -> str:
         return f"{folder} belongs to user {found.st_uid}, not to you ({os.getuid()}): set VOICED_ENDPOINT"
     if found.st_mode & 0o077:
         return f"{folder} is open to others (mode {found.st_mode & 0o777:04o}): chmod 700 {folder}"
+    return open_parent_reason(folder)
+
+
+def open_parent_reason(folder: "Path") -> str:
+    """Return why others could put another folder in the place of this one; empty where they cannot.
+
+    In a folder with the sticky bit, as /tmp, everybody may make things and nobody may move what is not his.
+    """
+    for parent in folder.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return f"everybody may replace what lies in {parent}, so {folder} is not safe there: chmod o-w {parent}"
     return ""

@@ -81,8 +81,25 @@ def test_settings_and_their_problems(home: Home) -> None:
 
 def test_a_folder_of_ours_that_is_open_is_closed(home: Home) -> None:
     home.paths.spool.mkdir(parents=True)
-    home.paths.spool.chmod(0o777)
+    home.paths.spool.chmod(0o775)
     assert booted(home)["modes"] == ["0o700"] * 3
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_folder_into_which_everybody_may_have_put_something_is_refused(home: Home, mode: int) -> None:
+    home.paths.incoming.mkdir(parents=True)
+    home.paths.incoming.chmod(mode)
+    told = booted(home)
+    assert told["error"] == "UnsafeFolder"
+    assert f"chmod 700 {home.paths.incoming}" in str(told["message"])
+    assert home.paths.incoming.stat().st_mode & 0o7777 == mode
+
+
+def test_a_state_folder_that_everybody_could_replace_is_refused(home: Home) -> None:
+    home.root.chmod(0o777)
+    told = booted(home)
+    assert told["error"] == "UnsafeFolder"
+    assert f"chmod o-w {home.root}" in str(told["message"])
 
 
 def test_a_second_daemon_touches_nothing(home: Home) -> None:

@@ -32,6 +32,17 @@ def test_an_open_folder_is_unsafe(tmp_path: Path, mode: int) -> None:
     assert "chmod 700" in unsafe_reason(tmp_path)
 
 
+def test_a_folder_that_everybody_could_replace_is_unsafe(tmp_path: Path) -> None:
+    folder = tmp_path / "open" / "between" / "run"
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    assert unsafe_reason(folder) == ""
+    (tmp_path / "open").chmod(0o777)
+    assert f"chmod o-w {tmp_path / 'open'}" in unsafe_reason(folder)
+    (tmp_path / "open").chmod(0o1777)  # as /tmp
+    assert unsafe_reason(folder) == ""
+
+
 def test_links_files_and_nothing_are_unsafe(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)

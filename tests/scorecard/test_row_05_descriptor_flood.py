@@ -29,7 +29,7 @@ CPU_FRACTION = 0.2
 CONTROL_S = 0.25
 """Nothing in the row: what somebody at the tray does not notice."""
 SLACK = 3.0
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def answered_after(daemon: DaemonProcess) -> float:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("kind", ["handshaken", "silent"])
 def test_more_peers_than_descriptors(card: Card, limit: int, kind: str) -> None:
-    count, flood_s = limit + MORE, card.count(3, 120)
+    count, flood_s = limit + MORE, card.count(2, 120)
     with many_descriptors(count) as is_allowed:
         need("descriptors", is_allowed, f"needs {count} descriptors of its own")
         with limited_daemon(limit) as daemon:

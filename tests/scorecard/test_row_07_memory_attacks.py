@@ -18,6 +18,8 @@ from voiced_ipc import codec
 from voiced_ipc import messages as m
 
 PEAK_MB = 128
+PATIENT_PEAK_MB = 512
+"""Not in the row: the quarter of a second between two looks at quiet peers, at the speed of a unix socket."""
 AFTER_MB = 32
 BACK_S = 5.0
 ANSWER_S = 0.25
@@ -43,7 +45,9 @@ def ask(request: m.Request, payload: bytes | None = None) -> bytes:
 
 
 @contextlib.contextmanager
-def watched(card: Card, daemon: DaemonProcess, attack: str) -> Iterator[dict[str, object]]:
+def watched(
+    card: Card, daemon: DaemonProcess, attack: str, peak_mb: float = PEAK_MB
+) -> Iterator[dict[str, object]]:
     """Look on while the block attacks; what it adds to the mapping is told too."""
     told: dict[str, object] = {}
     with Onlooker(daemon) as onlooker:
@@ -60,7 +64,7 @@ def watched(card: Card, daemon: DaemonProcess, attack: str) -> Iterator[dict[str
     card.tell(attack=attack, answers=len(onlooker.answered_s), worst_ms=onlooker.worst_s * 1000)
     assert daemon.process is not None
     assert daemon.process.poll() is None
-    assert onlooker.grown_mb <= PEAK_MB
+    assert onlooker.grown_mb <= peak_mb
     assert after_mb <= AFTER_MB
     assert onlooker.worst_s <= ANSWER_S * (1 if card.is_full else SLACK)
     assert "Traceback" not in daemon.log()
@@ -70,15 +74,17 @@ def mb(count_bytes: int) -> float:
     return count_bytes / (1 << 20)
 
 
-def test_a_message_without_an_end(card: Card, victim: DaemonProcess) -> None:
-    wanted, sent, drops = card.count(256, 1024) << 20, 0, 0
+@pytest.mark.parametrize("calm_s", [0.0, 1.5])
+def test_a_message_without_an_end(card: Card, victim: DaemonProcess, calm_s: float) -> None:
+    """Who attacks at once, as the row says; and who has been harmless for a while, and is looked at less often."""
+    wanted, sent, drops = card.count(128 if calm_s else 256, 1024) << 20, 0, 0
     path = victim.home.endpoint.speech
-    with watched(card, victim, "endless multipart") as told:
+    peak_mb = PATIENT_PEAK_MB if calm_s else PEAK_MB
+    with watched(card, victim, f"endless multipart after {calm_s:g} s", peak_mb) as told:
         while sent < wanted:
             with contextlib.suppress(OSError), RawPeer(path) as peer:  # dropped, and there again
                 peer.shake()
-                if drops % 4 == 1:
-                    time.sleep(1.5)  # as somebody who seemed harmless
+                time.sleep(calm_s)
                 while sent < wanted:
                     peer.sendall(_PART)
                     sent += len(_PART)
@@ -124,7 +130,7 @@ def test_peers_that_never_read(card: Card, victim: DaemonProcess, kind: str) -> 
                     peers[-1].shake()
                     peers[-1].settimeout(0.05)
                     peers[-1].sendall(NEVER_READ[kind](i))
-            time.sleep(card.count(3, 30))
+            time.sleep(card.count(2, 30))
         finally:
             close_all(peers)
         told |= {"peers": len(peers)}
@@ -142,7 +148,8 @@ def test_peers_that_send_a_byte_now_and_then(card: Card, victim: DaemonProcess) 
             end = time.monotonic() + card.count(2, 20)
             while time.monotonic() < end:
                 for peer in peers:
-                    peer.sendall(b"x")
+                    with contextlib.suppress(OSError):  # who does not answer a heartbeat is dropped
+                        peer.sendall(b"x")
                 time.sleep(0.01)
         finally:
             close_all(peers)

@@ -131,9 +131,12 @@ class Channel:
             zmq.Again: If the peer does not read.
             zmq.ZMQError: With EHOSTUNREACH if it is gone.
         """
-        self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
-        if not self._is_draining and self._has_message():
-            self._schedule()
+        try:
+            self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
+        finally:
+            # Also where it failed: libzmq may have taken the edge all the same.
+            if not self._is_draining and self._has_message():
+                self._schedule()
 
     def close(self) -> None:
         """Close the socket; the listener stays."""

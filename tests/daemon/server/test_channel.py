@@ -46,6 +46,26 @@ def test_a_peer_that_is_gone_and_one_that_does_not_read() -> None:
     asyncio.run(main())
 
 
+def test_a_send_that_fails_hides_no_message_that_came() -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            came: list[Frames] = []
+            sockets.attach(asyncio.get_running_loop(), lambda channel, frames: came.append(frames))
+            peer = Peer(endpoint.speech)
+            peer.send(b"1")
+            await until(lambda: came)
+            peer.send(b"2")
+            # Within one turn of the loop: what came is noticed by a send that fails, and by nothing else.
+            while not sockets.speech._has_message():
+                pass
+            asyncio.get_running_loop().remove_reader(sockets.speech._socket.fileno())
+            with pytest.raises(zmq.ZMQError):
+                sockets.speech.send([b"nobody", b"x"])
+            await until(lambda: len(came) == 2)
+
+    asyncio.run(main())
+
+
 def test_a_message_that_is_too_large_costs_its_sender() -> None:
     async def main() -> None:
         async with open_sockets() as (sockets, endpoint):
