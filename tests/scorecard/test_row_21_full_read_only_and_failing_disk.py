@@ -95,13 +95,18 @@ def staged(home: Home) -> Iterator[Stage]:
 
 
 def strays(home: Home) -> list[str]:
-    """Return what lies about; an empty folder that could not be removed waits for the next start."""
-    found_now = [(path, home.root / path) for path in leftovers(home)]
-    return [path for path, place in found_now if place.is_file() or (place.is_dir() and any(place.iterdir()))]
+    """Return what lies about. Empty folders and half-made copies that could not be removed wait for the next start."""
+    left = [(path, home.root / path) for path in leftovers(home) if ".voiced-" not in path]
+    return [path for path, place in left if place.is_file() or (place.is_dir() and any(place.iterdir()))]
+
+
+def results(home: Home) -> set[str]:
+    """Return what the user finds."""
+    return {name for name in found(home) if "/.voiced-" not in name}
 
 
 def is_over(home: Home, errand: Errand) -> bool:
-    return found(home) >= errand.expected and not strays(home)
+    return results(home) >= errand.expected and not strays(home)
 
 
 def hand_in(stage: Stage, errand: Errand, request_id: str) -> str:
@@ -152,7 +157,7 @@ def prod(home: Home, errand: Errand) -> bool:
 
 def fault_of(stage: Stage, errand: Errand, expected: dict[str, str]) -> str:
     """Return what is wrong at the end (empty = nothing)."""
-    wrong = sorted(found(stage.home) ^ errand.expected) + strays(stage.home)
+    wrong = sorted(results(stage.home) ^ errand.expected) + strays(stage.home)
     jobs = [f"{job.job_id} {job.state.value}: {job.error}" for job in stage.daemon.jobs()]
     jobs = [job for job in jobs if " done" not in job]
     if wrong or jobs:
