@@ -26,7 +26,7 @@ from voiced.jobs.pace import Pace
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.store import Store
 from voiced.jobs.studio import Studio
-from voiced.jobs.sweep import sweep
+from voiced.jobs.sweep import keep_spool, sweep
 from voiced.logs import set_level
 from voiced.manners import Awake, Manners, awake_command
 from voiced.models.memory import Sizes
@@ -68,6 +68,7 @@ class Daemon:
         self._config_problems: tuple[Problem, ...] = booted.problems
         self._preload_problems: list[str] = []
         self._lexicon_problems: tuple[str, ...] = ()
+        self._spool_problem = ""
         self._store = Store(booted.database)
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {
@@ -124,6 +125,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         self._catch_signals(loop)
         # Before anything new can come: what lies about and belongs to no job is left from an earlier end.
+        if self._booted.database_problem:
+            self._spool_problem = keep_spool(self._booted.paths)
         sweep(self._booted.paths, self.config.audio_folder, self._store.ids_with_spool())
         self._voices.sweep()
         self._jobs.background.spawn(self._sweep_library())
@@ -261,7 +264,7 @@ class Daemon:
         """Return what is wrong and how to mend it."""
         found = [*(str(problem) for problem in self._config_problems), *self._preload_problems]
         found += self._lexicon_problems
-        found += filter(None, (self._booted.database_problem, self._monitor.problem))
+        found += filter(None, (self._booted.database_problem, self._spool_problem, self._monitor.problem))
         detail = self._drop.info().detail
         if detail and self.config.drop_enabled:
             found.append(f"drop folder: {detail}")

@@ -7,6 +7,8 @@ all calls from one on fail until the disk is mended; and a real small disk is fi
 
 import contextlib
 import errno
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +21,8 @@ from tests.scorecard.card import Card
 from tests.scorecard.errands import ERRANDS, Errand, break_up, check_database, found, take_away
 from tests.scorecard.leftovers import leftovers
 from tests.scorecard.syscalls import Call, Tracer, need_tracer
-from tests.support import DaemonProcess, Home, running_daemon, wait_for
+from tests.support import DaemonProcess, Home, need, running_daemon, wait_for
+from voiced_ipc import Client
 from voiced_ipc.errors import ErrorCode, VoicedError
 from voiced_ipc.messages import JobState, new_id
 
@@ -95,13 +98,18 @@ def staged(home: Home) -> Iterator[Stage]:
 
 
 def strays(home: Home) -> list[str]:
-    """Return what lies about; an empty folder that could not be removed waits for the next start."""
-    found_now = [(path, home.root / path) for path in leftovers(home)]
-    return [path for path, place in found_now if place.is_file() or (place.is_dir() and any(place.iterdir()))]
+    """Return what lies about. Empty folders and half-made copies that could not be removed wait for the next start."""
+    left = [(path, home.root / path) for path in leftovers(home) if ".voiced-" not in path]
+    return [path for path, place in left if place.is_file() or (place.is_dir() and any(place.iterdir()))]
+
+
+def results(home: Home) -> set[str]:
+    """Return what the user finds."""
+    return {name for name in found(home) if "/.voiced-" not in name}
 
 
 def is_over(home: Home, errand: Errand) -> bool:
-    return found(home) >= errand.expected and not strays(home)
+    return results(home) >= errand.expected and not strays(home)
 
 
 def hand_in(stage: Stage, errand: Errand, request_id: str) -> str:
@@ -152,7 +160,7 @@ def prod(home: Home, errand: Errand) -> bool:
 
 def fault_of(stage: Stage, errand: Errand, expected: dict[str, str]) -> str:
     """Return what is wrong at the end (empty = nothing)."""
-    wrong = sorted(found(stage.home) ^ errand.expected) + strays(stage.home)
+    wrong = sorted(results(stage.home) ^ errand.expected) + strays(stage.home)
     jobs = [f"{job.job_id} {job.state.value}: {job.error}" for job in stage.daemon.jobs()]
     jobs = [job for job in jobs if " done" not in job]
     if wrong or jobs:
@@ -199,3 +207,54 @@ def test_each_write_fails(card: Card, home: Home, errand: Errand, *, is_lasting:
         errand=errand.name, is_lasting=is_lasting, points=points, broken=len(chosen), outcomes=dict(tally)
     )
     assert faults == []
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.root
+def test_a_small_disk_that_is_full_then_read_only(card: Card, home: Home) -> None:
+    need("root", os.geteuid() == 0, "only root mounts")
+    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home.root))
+    try:
+        outcomes = fill_and_close(home)
+    finally:
+        subprocess.run(["umount", "--lazy", str(home.root)], check=True)
+    card.tell(outcomes=outcomes)
+
+
+def fill_and_close(home: Home) -> dict[str, str]:
+    """Have a daemon meet a full disk, then one that is read-only, then a good one again; return what it said."""
+    said = {}
+    text = "Words that need some room on the disk. " * 400
+    with running_daemon(home) as daemon, daemon.client() as client:
+        wait_for(home.drop.exists, what="the drop folder")
+        filler = home.root / "filler"
+        with contextlib.suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(bytes(1 << 14))
+        said["full"] = refusal(client, text)
+        filler.unlink()
+        # The kernel makes nothing read-only that is open for writing: the user's folders, as those on a server.
+        mount("--bind", str(home.paths.home), str(home.paths.home))
+        try:
+            mount("-o", "remount,bind,ro", str(home.paths.home))
+            job_id = client.submit_text("Words for a folder that cannot be written.").job_id
+            said["read-only"] = daemon.wait_job(job_id).error_code
+        finally:
+            subprocess.run(["umount", "--lazy", str(home.paths.home)], check=True)
+        client.retry(job_id)
+        assert daemon.wait_job(job_id).state is JobState.DONE
+        assert daemon.wait_job(client.submit_text("There is room again.").job_id).state is JobState.DONE
+        home.put("dropped.txt", "And here too.")
+        wait_for((home.audio / "dropped.wav").exists, what="the dropped text's audio")
+    assert set(said.values()) == {ErrorCode.STORAGE_FAILED.value}, said
+    return said
+
+
+def refusal(client: Client, text: str) -> str:
+    """Return how a text was refused."""
+    with pytest.raises(VoicedError) as caught:
+        client.submit_text(text)
+    return caught.value.code.value

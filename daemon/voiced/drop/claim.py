@@ -163,36 +163,35 @@ def refuse(
         may_copy: Whether it may be read, where the failed folder is on another device.
 
     Raises:
-        OSError: If it cannot be moved: it lies where it lay. EXDEV where it would have to be copied.
+        OSError: If it cannot be moved, or the reason not be written: it lies where it lay. EXDEV where it would
+            have to be copied.
     """
     path = source.path if isinstance(source, Claim) else source
     # The reason first: killed between the two, the next run finds the file and does both again, the note once.
     wished = first_free(failed_folder, relative)
-    note = _try_note(wished, relative, message)
+    note = _write_beside(wished, relative, message)
     try:
         lies = place(path, failed_folder, relative, may_copy=may_copy)
     except OSError:
-        if note is not None:
-            note.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
         raise
     if isinstance(source, Claim):
         take_sidecars_along(path, lies)
         discard_claim(source)
     if lies != wished:  # somebody took the name meanwhile
-        if note is not None:
+        try:
             note.unlink(missing_ok=True)
-        _try_note(lies, relative, message)
+            _write_beside(lies, relative, message)
+        except OSError as error:
+            _logger.warning("the reason cannot be written beside %s: %s", printable(lies), error)
     return lies
 
 
-def _try_note(lies: Path, relative: Path, message: str) -> Path | None:
-    """Write the reason beside a file that was moved or is about to be; None where that cannot be done."""
-    whereabouts = f"The file lies beside this note as {printable(lies.name)}, as it was."
-    try:
-        return write_note(lies, whereabouts, relative, message)
-    except OSError as error:
-        _logger.warning("the reason cannot be written beside %s: %s", printable(lies), error)
-        return None
+def _write_beside(lies: Path, relative: Path, message: str) -> Path:
+    """Write the reason beside a file that was moved or is about to be."""
+    return write_note(
+        lies, f"The file lies beside this note as {printable(lies.name)}, as it was.", relative, message
+    )
 
 
 def write_note(beside: Path, whereabouts: str, relative: Path, message: str) -> Path:
@@ -217,8 +216,13 @@ def write_note(beside: Path, whereabouts: str, relative: Path, message: str) -> 
     if _holds(beside.parent / wished, text):
         return beside.parent / wished
     fresh = beside.parent / f".voiced-{new_id()}.tmp"
-    write_atomically(fresh, text)
-    return place(fresh, beside.parent, wished)
+    try:
+        write_atomically(fresh, text)
+        return place(fresh, beside.parent, wished)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
 
 
 def _holds(path: Path, data: bytes) -> bool:

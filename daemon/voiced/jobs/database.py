@@ -3,9 +3,10 @@
 Plain functions over a connection; which thread calls them is the store's business.
 """
 
+import itertools
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from voiced.jobs.job import Job, dump_order, dump_progress, load_order, load_progress
 from voiced_ipc.messages import JobState
@@ -13,6 +14,7 @@ from voiced_ipc.messages import JobState
 logger = logging.getLogger(__name__)
 
 _FINAL = tuple(state.value for state in JobState if state.is_final)
+_Row = tuple[int, str, str, str, str]
 _COLUMNS = "number, state, job_order, progress, updated"
 
 
@@ -94,14 +96,7 @@ def has_job(connection: sqlite3.Connection, job_id: str) -> bool:
 def unfinished_jobs(connection: sqlite3.Connection) -> list[Job]:
     """Return the jobs that are to go on, in their order of arrival."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state NOT IN {_FINAL} ORDER BY number")
-    found = []
-    for row in rows:
-        try:
-            found.append(_job(row))
-        except (ValueError, TypeError, KeyError) as error:
-            # One row that cannot be read must not keep the others, nor the daemon, from going on.
-            logger.error("job number %s cannot be read and is left alone: %r", row[0], error)
-    return found
+    return list(_readable(rows))
 
 
 def ids_with_spool(connection: sqlite3.Connection) -> set[str]:
@@ -122,10 +117,8 @@ def list_jobs(
         where.append("number < ?")
         values.append(before)
     condition = f"WHERE {' AND '.join(where)}" if where else ""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM jobs {condition} ORDER BY number DESC LIMIT ?", (*values, limit)
-    )
-    return [_job(row) for row in rows]
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs {condition} ORDER BY number DESC", values)
+    return list(itertools.islice(_readable(rows), limit))
 
 
 def forget_jobs(connection: sqlite3.Connection, before: str) -> int:
@@ -144,6 +137,15 @@ def write_setting(connection: sqlite3.Connection, key: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
 
 
-def _job(row: tuple[int, str, str, str, str]) -> Job:
+def _readable(rows: Iterable[_Row]) -> Iterator[Job]:
+    for row in rows:
+        try:
+            yield _job(row)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            # One row that cannot be read must not keep the others, nor the daemon, from going on.
+            logger.error("job number %s cannot be read and is left alone: %r", row[0], error)
+
+
+def _job(row: _Row) -> Job:
     number, state, order, progress, updated = row
     return Job(load_order(order), JobState(state), load_progress(progress), updated, number)

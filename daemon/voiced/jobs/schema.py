@@ -39,8 +39,9 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, str]:
     Raises:
         sqlite3.Error, OSError: If not even an empty database can be made.
     """
+    is_emptied = path.exists() and path.stat().st_size == 0
     try:
-        return _open(path), ""
+        return _open(path), "the job history was an empty file; a new one was begun" if is_emptied else ""
     except (sqlite3.DatabaseError, UnicodeDecodeError, DatabaseTooNew) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise

@@ -52,13 +52,19 @@ class FileText:
         """Return the segment's text.
 
         Raises:
-            OSError, UnicodeDecodeError: If the file is damaged.
+            OSError: If the file is damaged.
         """
         size = segment.byte_end - segment.byte_start
         data = os.pread(self._descriptor, size, segment.byte_start)
         if len(data) != size:
             raise OSError(f"the text of the job is cut short at byte {segment.byte_start + len(data)}")
-        return data.decode()
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            # One kind of error for all damage: nobody who reads a segment may be taken by surprise.
+            raise OSError(
+                f"the text of the job is damaged at byte {segment.byte_start + error.start}"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

@@ -37,6 +37,24 @@ def sweep(paths: Paths, audio_folder: Path, kept: Collection[str]) -> None:
                 document.unlink()
 
 
+def keep_spool(paths: Paths) -> str:
+    """Put the whole spool aside, because the jobs that it belongs to are not known any more; return what to tell.
+
+    Texts that were handed in by programs lie nowhere else.
+    """
+    if not _entries(paths.spool):
+        return ""
+    number = 1
+    while (aside := paths.spool.with_name(f"{paths.spool.name}.kept-{number}")).exists():
+        number += 1
+    try:
+        paths.spool.rename(aside)
+        paths.spool.mkdir(mode=0o700)
+    except OSError as error:
+        return f"the texts of unfinished jobs in {paths.spool} could not be put aside: {error}"
+    return f"the texts of its unfinished jobs are in {aside}: hand them in again, then remove that folder"
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())

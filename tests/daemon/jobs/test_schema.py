@@ -81,6 +81,9 @@ def test_a_newer_schema_is_set_aside(path: Path) -> None:
 
 def test_an_empty_file_becomes_a_database(path: Path) -> None:
     path.touch()
+    connection, problem = open_database(path)
+    connection.close()
+    assert "empty" in problem
     assert jobs_in(path) == 0
 
 

@@ -100,6 +100,14 @@ def test_a_text_cut_short_is_an_error(tmp_path: Path) -> None:
     source.close()
 
 
+def test_a_text_with_other_bytes_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXT.encode()[:7] + b"w\xffrld!")
+    source = FileText(tmp_path / "text")
+    with pytest.raises(OSError, match="damaged at byte 8"):
+        source.read(SEGMENTS[1])
+    source.close()
+
+
 def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_plan(tmp_path)

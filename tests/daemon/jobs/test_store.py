@@ -212,6 +212,19 @@ def test_pages_newest_first(tmp_path: Path) -> None:
     with_store(tmp_path, play)
 
 
+def test_a_row_that_cannot_be_read_stays_out_of_a_page(tmp_path: Path) -> None:
+    async def play(store: Store) -> None:
+        jobs = [await store.insert(make_job()) for _ in range(4)]
+        broken = (jobs[2].job_id,)
+        await store.do(
+            lambda c: c.execute("UPDATE jobs SET job_order = '{' WHERE job_id = ?", broken).rowcount
+        )
+        page = await store.page([], None, 3)
+        assert [job.number for job in page] == [jobs[i].number for i in (3, 1, 0)]
+
+    with_store(tmp_path, play)
+
+
 def test_history_is_forgotten_work_is_not(tmp_path: Path) -> None:
     async def play(store: Store) -> None:
         for state in (JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.PAUSED):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voiced.jobs.intake import SOURCE
 from voiced.jobs.spool import PARTS_FOLDER
-from voiced.jobs.sweep import sweep
+from voiced.jobs.sweep import keep_spool, sweep
 from voiced.paths import Paths, find_paths
 
 
@@ -34,6 +34,18 @@ def test_only_what_belongs_to_a_job_stays(tmp_path: Path) -> None:
         }
         assert (paths.incoming / "lost").read_text() == "lost"
         assert (paths.spool / "kept" / "text").exists()
+
+
+def test_texts_whose_jobs_are_not_known_any_more_are_kept(tmp_path: Path) -> None:
+    paths = folders(tmp_path)
+    assert keep_spool(paths) == ""
+    for number in (1, 2):
+        (paths.spool / "job").mkdir()
+        (paths.spool / "job" / "text").write_text(str(number))
+        aside = paths.spool.with_name(f"spool.kept-{number}")
+        assert str(aside) in keep_spool(paths)
+        assert (aside / "job" / "text").read_text() == str(number)
+        assert list(paths.spool.iterdir()) == []
 
 
 def test_documents_that_nobody_asked_for_go_after_a_day(tmp_path: Path) -> None:
