@@ -20,6 +20,7 @@ from tests.scorecard.card import Card
 from tests.scorecard.onlooker import Onlooker, control_client
 from tests.scorecard.raw_peer import RawPeer, close_all, many_descriptors
 from tests.support import DaemonProcess, Home, need, running_daemon, temporary_home, wait_for
+from voiced.server.guard import PEER_SHARE
 from voiced_ipc.errors import DaemonUnavailable, RequestTimeout
 
 LIMITS = (256, 1024, 8192)
@@ -157,4 +158,4 @@ def test_a_flood_that_was_there_before_the_daemon(card: Card, home: Home, limit:
     card.tell(
         limit=limit, kind="before the start", starts=starts, connected=crowd.connected, answered_s=worst_s
     )
-    assert crowd.connected > limit // 4
+    assert crowd.connected > limit // PEER_SHARE // 3  # more than one socket takes
