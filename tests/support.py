@@ -55,6 +55,7 @@ class Home(NamedTuple):
     def environ(self) -> dict[str, str]:
         """Of the daemon and of commands that talk to it."""
         own = {"VOICED_ROOT": str(self.root), "VOICED_ENDPOINT": str(self.root / "run")}
+        own["VOICED_KEEP_AWAKE"] = "false"  # the machine that runs the tests sleeps when it likes
         passed = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
         return {name: os.environ[name] for name in passed if name in os.environ} | own
 
