@@ -1,5 +1,6 @@
 """Files from a spool: sample for sample, whole or not at all, in little memory."""
 
+import contextlib
 import resource
 import subprocess
 import sys
@@ -168,14 +169,17 @@ def test_what_progress_raises_ends_the_work(spool: Spool, tmp_path: Path) -> Non
         assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def file_size_limit() -> Iterator[None]:
+@contextlib.contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """Let the kernel refuse larger files; for a moment only: what these tests print may go to a file, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("file_size_limit")
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("missing_bytes", [1, 10_000, 60_000])
 def test_a_full_disk_is_an_error_and_leaves_no_file(
@@ -183,9 +187,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(
 ) -> None:
     """The kernel refuses to write beyond a size, at the very end of the file or long before."""
     size = encode(spool, Target(tmp_path / "whole", format_, _RATE_HZ)).size_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing_bytes, hard))
-    with pytest.raises((OSError, StorageFailed)):
+    with pytest.raises((OSError, StorageFailed)), file_size_limit(size - missing_bytes):
         encode(spool, Target(tmp_path / "out", format_, _RATE_HZ))
     assert not (tmp_path / "out").exists()
 

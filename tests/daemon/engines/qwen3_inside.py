@@ -17,6 +17,7 @@ import numpy as np
 
 from voiced.engines import qwen3_load
 from voiced.engines.base import LoadSettings, Prompt, Reference, SegmentRequest
+from voiced.engines.ending import ENDLESS
 from voiced.engines.qwen3_tts import Qwen3TtsEngine
 from voiced_ipc.errors import VoicedError
 
@@ -289,7 +290,7 @@ def left_behind(root: Path, work: Path) -> dict[str, Any]:
     close.close()
     found["left alone"] = left()
     found["failed"] = [*refusal(lambda: chunks(engine, request("A ~ here."))), *left()]
-    sizes = [len(chunk) // 1920 for chunk in chunks(engine, short)]
+    sizes = [len(chunk) // 1920 for chunk in chunks(engine, short) if chunk is not ENDLESS]
     return found | {"sizes": sizes, "marks": _without_marks(engine)}
 
 
