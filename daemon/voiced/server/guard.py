@@ -39,6 +39,8 @@ _FREE_S = 0.05
 """libzmq's threads free what dropped peers have sent a moment later; until then nobody is taken."""
 _TRIM_BYTES = 8 << 20
 _TRIM_S = 1.0
+_TRIM_FOR_S = 4.0
+"""For so long it is given back again and again: libzmq's threads free what peers left when they come to it."""
 
 
 class Guard:
@@ -64,6 +66,9 @@ class Guard:
         self._alert_until = 0.0
         self._trim_at = 0.0
         """When memory that was taken for peers is given back; 0 = it was."""
+        self._trim_until = 0.0
+        self._has_left = False
+        """Whether a peer went since the last look."""
         self.trips = 0
         """How often all peers were dropped for their memory."""
         self.floods = 0
@@ -109,6 +114,7 @@ class Guard:
                 self._alert_until = self._loop.time() + _NEW_S
             else:
                 self._peers[channel] = max(0, self._peers[channel] - 1)
+                self._has_left = True
         self._judge_peers(channel)
 
     def _is_full(self, channel: Channel) -> bool:
@@ -166,13 +172,16 @@ class Guard:
             self._base_bytes = 0
 
     def _trim_when_quiet(self, now: int) -> None:
-        """Give back what was taken for peers, once a while after it was last needed; the C library would keep it."""
+        """Give back what was taken for peers, a while after it was last needed; the C library would keep it."""
         assert self._loop is not None
-        if self._trim_at and self._loop.time() >= self._trim_at:
+        time, has_left, self._has_left = self._loop.time(), self._has_left, False
+        if now - self._base_bytes > _TRIM_BYTES and has_left:
+            self._trim_at, self._trim_until = time + _TRIM_S, time + _TRIM_FOR_S
+        elif self._trim_at and time >= self._trim_at:
             trim_memory()
-            self._trim_at = 0.0
-        elif now - self._base_bytes > _TRIM_BYTES and self._alert_until > self._loop.time():
-            self._trim_at = self._loop.time() + _TRIM_S
+            self._trim_at = time + _TRIM_S if time < self._trim_until else 0.0
+        elif now - self._base_bytes > _TRIM_BYTES and self._alert_until > time:
+            self._trim_at = time + _TRIM_S
 
     def _drop_all(self, now: int) -> None:
         assert self._loop is not None
@@ -192,6 +201,7 @@ class Guard:
         for channel in self._channels:
             channel.accept()
         self._trim_at = self._loop.time() + _TRIM_S
+        self._trim_until = self._loop.time() + _TRIM_FOR_S
         self._timer = self._loop.call_later(_ALERT_S, self._look)
 
 

@@ -167,6 +167,36 @@ def test_memory_that_peers_needed_for_a_while_is_given_back(monkeypatch: pytest.
     asyncio.run(main())
 
 
+def test_memory_that_is_freed_late_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory, trims = [100 << 20], []
+
+            def trim() -> None:
+                trims.append(memory[0])
+                if len(trims) > 1:  # libzmq has come to it
+                    memory[0] = 100 << 20
+
+            monkeypatch.setattr(guard, "trim_memory", trim)
+            monkeypatch.setattr(guard, "_TRIM_S", 0.05)
+            monkeypatch.setattr(guard, "_TRIM_FOR_S", 1.0)
+            monkeypatch.setattr(guard, "_NEW_S", 0.05)
+            sockets.guard = Guard((sockets.speech,), 4096, lambda: memory[0])
+            attach(sockets)
+            peer, other = Peer(endpoint.speech), Peer(endpoint.speech)
+            assert await echoes(peer)
+            assert await echoes(other)
+            sockets.guard._alert_until = 0.0  # they are no news any more
+            memory[0] += 20 << 20
+            peer.close()
+            await until(lambda: memory[0] == 100 << 20)
+            assert len(trims) > 1
+            other.close()
+            await until(lambda: not sockets.guard._timer)
+
+    asyncio.run(main())
+
+
 def test_nobody_is_taken_until_what_was_dropped_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with open_sockets() as (sockets, endpoint):
