@@ -30,6 +30,7 @@ class Fault(Enum):
 
 SILENCE = 0.003
 """Greatest sample of a segment that counts as silent: -50 dB of full scale."""
+_FULL_SCALE = 0.999
 CLIPPED_FRACTION = 0.005
 """More samples at full scale than this are heard as distortion."""
 LEAST_S_PER_LETTER = 0.012
@@ -65,11 +66,12 @@ def faults_of(
     letters = letters_of(text)
     if not letters:
         return ()
-    peak = float(np.abs(samples).max(initial=0.0))
+    loudest = np.abs(samples)
+    peak = float(loudest.max(initial=0.0))
     if peak <= SILENCE:
         return (Fault.SILENT,)
     found = []
-    if np.count_nonzero(np.abs(samples) >= 0.999) > CLIPPED_FRACTION * len(samples):
+    if peak >= _FULL_SCALE and np.count_nonzero(loudest >= _FULL_SCALE) > CLIPPED_FRACTION * len(samples):
         found.append(Fault.CLIPPED)
     seconds = len(samples) / sample_rate_hz * speed
     if letters >= _LEAST_LETTERS and seconds < letters * LEAST_S_PER_LETTER:
@@ -99,8 +101,8 @@ def energy_db(samples: "FloatArray", sample_rate_hz: int) -> "NDArray[np.float64
     """Return the loudness of each 20 ms in dB, not below -60 of the loudest."""
     size = max(1, round(sample_rate_hz * _FRAME_S))
     whole = len(samples) // size * size
-    frames = samples[:whole].reshape(-1, size).astype(np.float64)
-    power = (frames**2).mean(axis=1)
+    frames = samples[:whole].reshape(-1, size)
+    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / size  # without an array of squares
     loudest = float(power.max(initial=0.0))
     if loudest <= 0:
         return np.zeros(len(power))
@@ -117,13 +119,11 @@ def repeats(levels: "NDArray[np.float64]") -> bool:
     shortest, longest = (round(seconds / _FRAME_S) for seconds in _PERIODS_S)
     for period in range(shortest, min(longest, len(levels) // _REPEATS) + 1):
         is_same = np.abs(levels[period:] - levels[:-period]) < _SAME_DB
+        least = max((_REPEATS - 1) * period, _REPEATED_FRACTION * len(levels) - period)
+        if np.count_nonzero(is_same) < least:
+            continue  # nearly always: there are not so many, wherever they stand
         first, length = _longest_run(is_same)
-        stretch = levels[first : first + length + period]
-        if (
-            length >= (_REPEATS - 1) * period
-            and len(stretch) >= _REPEATED_FRACTION * len(levels)
-            and float(stretch[:period].std()) >= _VARIED_DB
-        ):
+        if length >= least and float(levels[first : first + period].std()) >= _VARIED_DB:
             return True
     return False
 

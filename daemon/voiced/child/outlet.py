@@ -53,17 +53,21 @@ class Outlet:
             self._flush()
             self._wanted = min(self._wanted * 2, self._usual)
 
+    def send_rest(self) -> None:
+        """Send the end of the audio; nothing more comes."""
+        self._trim()
+        self._waiting.append(self._trimmer.finish())
+        self._flush()
+
     def finish(self, words: int, missed: list[tuple[int, int]], **told_too: object) -> None:
-        """Send the rest, and that the segment was spoken.
+        """Send the rest, unless that was done, and that the segment was spoken.
 
         Args:
             words: Words of its text; 0 where the engine does not tell of words.
             missed: (start, end) of those that were not spoken.
             told_too: More fields of the `spoken` frame.
         """
-        self._trim()
-        self._waiting.append(self._trimmer.finish())
-        self._flush()
+        self.send_rest()
         told = {"samples": self._trimmer.samples, "words": words, "missed": missed, **told_too}
         self._send({"type": "spoken", **self._fields, **told}, b"")
 

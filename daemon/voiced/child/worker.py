@@ -242,12 +242,12 @@ class Worker:
         for place, chunk in self._chunks(task, batch):
             # Chunks come in order: the segments before this one are complete.
             while (earlier := next(iter(outlets))) != place:
-                outlets.pop(earlier).finish(0, [], faults=_words(takes[earlier].faults()))
+                _end_aloud(outlets.pop(earlier), takes[earlier])
             takes[place].hear(chunk)
             outlets[place].hear(to_pcm16(chunk))
         if not task.cancelled.is_set():
             for place, outlet in outlets.items():
-                outlet.finish(0, [], faults=_words(takes[place].faults()))
+                _end_aloud(outlet, takes[place])
 
     def _send_best(self, task: Task, take: Take) -> None:
         """Send a segment of a file; one with a fault is spoken once more, and the better take is kept."""
@@ -299,6 +299,11 @@ def _parts(batch: tuple[SegmentRequest, ...], max_chars: int) -> Iterator[tuple[
     for request in batch:
         for piece in pieces_of(request.text, max_chars):
             yield (request._replace(text=piece),)
+
+
+def _end_aloud(outlet: Outlet, take: Take) -> None:
+    outlet.send_rest()  # whoever listens does not wait for a look at what he hears
+    outlet.finish(0, [], faults=_words(take.faults()))
 
 
 def _words(faults: Sequence[Fault]) -> list[str]:
