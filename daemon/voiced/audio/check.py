@@ -48,6 +48,8 @@ _FRAME_S = 0.02
 _PERIODS_S = (0.2, 3.0)
 _REPEATS = 4
 _REPEATED_FRACTION = 0.4
+_BLOCK = 1 << 16
+"""Numbers that are compared at once."""
 _SAME_DB, _VARIED_DB = 2.0, 3.0
 """Frames that differ less are the same; a stretch that varies less is a hum or a pause and repeats nothing."""
 
@@ -97,42 +99,57 @@ def _letters(character: str) -> int:
     return int(kind[0] == "L")
 
 
-def energy_db(samples: "FloatArray", sample_rate_hz: int) -> "NDArray[np.float64]":
+def energy_db(samples: "FloatArray", sample_rate_hz: int) -> "NDArray[np.floating]":
     """Return the loudness of each 20 ms in dB, not below -60 of the loudest."""
     size = max(1, round(sample_rate_hz * _FRAME_S))
     whole = len(samples) // size * size
     frames = samples[:whole].reshape(-1, size)
-    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / size  # without an array of squares
+    power = np.einsum("ij,ij->i", frames, frames) / size  # without an array of squares
     loudest = float(power.max(initial=0.0))
     if loudest <= 0:
         return np.zeros(len(power))
-    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power / loudest, 1e-6))
+    levels: NDArray[np.floating] = 10 * np.log10(np.maximum(power / loudest, 1e-6))
     return levels
 
 
-def repeats(levels: "NDArray[np.float64]") -> bool:
+def repeats(levels: "NDArray[np.floating]") -> bool:
     """Return whether a stretch of a loudness track, 40 % of it or more, is one pattern four times or more.
 
     Args:
         levels: In dB, for each 20 ms.
     """
+    count = len(levels)
     shortest, longest = (round(seconds / _FRAME_S) for seconds in _PERIODS_S)
-    for period in range(shortest, min(longest, len(levels) // _REPEATS) + 1):
-        is_same = np.abs(levels[period:] - levels[:-period]) < _SAME_DB
-        least = max((_REPEATS - 1) * period, _REPEATED_FRACTION * len(levels) - period)
-        if np.count_nonzero(is_same) < least:
-            continue  # nearly always: there are not so many, wherever they stand
-        first, length = _longest_run(is_same)
-        if length >= least and float(levels[first : first + period].std()) >= _VARIED_DB:
-            return True
+    longest = min(longest, count // _REPEATS)
+    block = max(1, _BLOCK // max(1, count))
+    for first in range(shortest, longest + 1, block):
+        periods = np.arange(first, min(first + block, longest + 1))
+        is_same = _is_same_after(periods, levels)
+        least = np.maximum((_REPEATS - 1) * periods, _REPEATED_FRACTION * count - periods)
+        # Nearly always there are not so many, wherever they stand.
+        (some,) = np.nonzero(np.count_nonzero(is_same, axis=1) >= least)
+        starts, lengths = _longest_runs(is_same[some])
+        (long,) = np.nonzero(lengths >= least[some])
+        for start, period in zip(starts[long], periods[some[long]], strict=True):
+            if float(levels[start : start + period].std()) >= _VARIED_DB:
+                return True
     return False
 
 
-def _longest_run(flags: "NDArray[np.bool_]") -> tuple[int, int]:
-    """The first of the longest runs of True: its place and its length."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    if not len(edges):
-        return 0, 0
-    lengths = edges[1::2] - edges[::2]
-    longest = int(lengths.argmax())
-    return int(edges[::2][longest]), int(lengths[longest])
+def _is_same_after(periods: "NDArray[np.int_]", levels: "NDArray[np.floating]") -> "NDArray[np.bool_]":
+    """Return for each of consecutive periods which frames are like the one a period later, [periods, frames]."""
+    endless = np.concatenate((levels, np.full(int(periods[-1]), np.inf, levels.dtype)))
+    later = np.lib.stride_tricks.sliding_window_view(endless, len(levels))[periods[0] :]
+    is_same: NDArray[np.bool_] = np.abs(later - levels) < _SAME_DB
+    return is_same
+
+
+def _longest_runs(flags: "NDArray[np.bool_]") -> tuple["NDArray[np.int_]", "NDArray[np.int_]"]:
+    """Return the first of the longest runs of True in each row: places and lengths."""
+    places = np.arange(flags.shape[1])
+    lengths = places - np.maximum.accumulate(
+        np.where(flags, -1, places), axis=1
+    )  # of the run up to each place
+    ends = lengths.argmax(axis=1)
+    longest = lengths[np.arange(len(flags)), ends]
+    return ends - longest + 1, longest

@@ -36,6 +36,8 @@ class Take:
     @property
     def samples(self) -> "FloatArray":
         """All samples so far."""
+        if len(self._chunks) == 1:
+            return self._chunks[0]  # most are: not copied
         return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
 
     def faults(self) -> tuple[Fault, ...]:
