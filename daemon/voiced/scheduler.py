@@ -183,12 +183,16 @@ class Scheduler:
             batch = run.next_batch(worker.slots if worker else 1)
             if batch is None:
                 return worker is not None
-            is_quick = worker is not None and self._pace.is_quick(_pace_key(run, worker), run.chars(batch))
-            if worker is None or (free is None and not is_quick):
+            if worker is None or (free is None and not self._is_quick(run, batch, worker)):
                 self._make_way(run)
                 return False
             self._pool.use(model, run.job.order.speech.keep_alive_s)
             self._assign(run, batch, worker)
+
+    def _is_quick(self, run: Run, batch: Batch, worker: WorkerProcess) -> bool:
+        """Whether a batch may wait in a worker's queue."""
+        place = worker.running - worker.slots + 1
+        return self._pace.is_quick(_pace_key(run, worker), run.chars(batch), place)
 
     def _assign(self, run: Run, batch: Batch, worker: WorkerProcess) -> None:
         is_first = not run.has_begun

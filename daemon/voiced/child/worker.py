@@ -48,6 +48,9 @@ ENGINES = {
 }
 """Engine name to module and class; imported when it is loaded."""
 
+QUEUE = 3
+"""Tasks that wait here, where they are quick: a daemon with many clients is late now and then by some of them."""
+
 _IDENTITY = ("precision", "quantization", "revision")
 """What the `load` frame adds to the engine's own identity."""
 
@@ -149,7 +152,7 @@ class Worker:
                 "type": "ready",
                 "sample_rate_hz": can.sample_rate_hz,
                 "slots": 1,
-                "queue": 1,
+                "queue": QUEUE,
                 "languages": list(dict.fromkeys([*own, *can.languages])),
                 "voices": voices,
                 "identities": list(can.identities),

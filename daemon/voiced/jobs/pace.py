@@ -11,7 +11,7 @@ LEARNT_SEGMENTS = 20
 _WINDOW_SEGMENTS = 400
 DEADLINE_FACTOR = 5.0
 QUICK_S = 0.1
-"""A segment that takes no longer may wait at its worker: whoever comes meanwhile hardly notices."""
+"""Segments that take no longer may wait at their worker: whoever comes meanwhile hardly notices."""
 
 
 class Key(NamedTuple):
@@ -74,10 +74,16 @@ class Pace:
         learnt = self.seconds_per_char(key)
         return chars * (slowest_s_per_char if learnt is None else learnt)
 
-    def is_quick(self, key: Key, chars: int) -> bool:
-        """Return whether a segment is known to take so little time that the way to its worker counts."""
+    def is_quick(self, key: Key, chars: int, place: int = 1) -> bool:
+        """Return whether a segment is known to take so little time that the way to its worker counts.
+
+        Args:
+            key: What speaks.
+            chars: Of the segment.
+            place: In the worker's queue; 1 = the first. So many such segments must be quick together.
+        """
         learnt = self.seconds_per_char(key)
-        return learnt is not None and chars * learnt <= QUICK_S
+        return learnt is not None and chars * learnt * place <= QUICK_S
 
     def dump(self) -> str:
         """Return everything learnt, for the settings."""

@@ -55,3 +55,11 @@ def test_a_deadline_is_never_below_the_least(rows: list[tuple[int, int, float]])
     for row in rows:
         pace.learn(KEY, *row)
     assert deadline(pace) >= 30.0
+
+
+def test_quick_segments_wait_at_their_worker_only_while_all_of_them_are_quick() -> None:
+    pace = Pace()
+    assert not pace.is_quick(KEY, 1)
+    pace.learn(KEY, LEARNT_SEGMENTS, 1000, 1.0)
+    assert pace.is_quick(KEY, 40, place=2)
+    assert not pace.is_quick(KEY, 40, place=3)
