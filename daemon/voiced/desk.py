@@ -262,21 +262,34 @@ class Desk:
 
 async def _told(work: Coroutine[Any, Any, _Result], request: m.Synthesize, peer: Peer) -> _Result:
     """Await the acceptance of a request; where that takes long, a model is loaded first, tell that it goes on."""
-    loop = asyncio.get_running_loop()
-    is_over = False
-
-    def tell() -> None:
-        if not is_over:
-            job_id = request.request_id
-            peer.send(m.Progress(request_id=job_id, job_id=job_id, segments=0, segments_done=0, audio_s=0.0))
-            loop.call_later(_TELL_S, tell)
-
-    timer = loop.call_later(_TELL_S, tell)
+    ticking = _Ticking(request.request_id, peer)
     try:
         return await work
     finally:
-        is_over = True
-        timer.cancel()
+        ticking.cancel()
+
+
+class _Ticking:
+    """Tells a peer every few seconds that its request is being worked at."""
+
+    def __init__(self, job_id: str, peer: Peer) -> None:
+        self._job_id = job_id
+        self._peer = peer
+        self._again()
+
+    def cancel(self) -> None:
+        """Tell nothing more."""
+        self._timer.cancel()
+
+    def _again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        job_id = self._job_id
+        self._peer.send(
+            m.Progress(request_id=job_id, job_id=job_id, segments=0, segments_done=0, audio_s=0.0)
+        )
+        self._again()
 
 
 def _done(request: m.Request, message: str) -> m.Acknowledged:

@@ -1,6 +1,5 @@
 """`voiced run`: the daemon itself, in the foreground."""
 
-import gc
 from typing import TYPE_CHECKING
 
 from voiced.cli.exits import CommandFailed, Exit
@@ -32,7 +31,6 @@ def _run_run(options: "argparse.Namespace") -> int:
     overrides = overrides_of(options)
     from voiced.app import run
 
-    gc.set_threshold(700, 10, 10)  # Python's own again: a daemon is no short command
     return run(overrides)
 
 

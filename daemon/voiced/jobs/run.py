@@ -227,6 +227,7 @@ class Run:
         self.text.close()
         if self.sink is not None:
             self.sink.close()
+            self.sink = None  # it holds the run: both go at once, and no collection has to find them
 
     # -- how far it is --------------------------------------------------------------------------------
 

@@ -84,9 +84,10 @@ class Streams:
     def end(self, run: Run, state: JobState, error: VoicedError) -> None:
         """End a stream before its end, and tell its reader."""
         self._scheduler.remove(run)
+        sink = run.sink
         run.close()
-        assert run.sink is not None
-        run.sink.fail(error)
+        assert sink is not None
+        sink.fail(error)
         if run.job.state.is_final:
             return  # it was spoken, and the world was told; only the rest of the sending is lost
         run.job = run.job._replace(progress=run.progress)

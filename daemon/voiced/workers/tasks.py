@@ -28,6 +28,10 @@ class Task:
         self.cancelled_at: float | None = None
 
 
+def _nothing() -> None:
+    """Its turn has come."""
+
+
 class Tasks:
     """All tasks of a child, in the order in which it works on them."""
 
@@ -81,4 +85,8 @@ class Tasks:
         for task in itertools.islice(self._tasks.values(), self.slots):
             if task.begun_at is None:
                 task.begun_at = time.monotonic()
-                task.on_turn()
+                on_turn, task.on_turn = (
+                    task.on_turn,
+                    _nothing,
+                )  # whoever gave it holds it, and it him: not for longer
+                on_turn()

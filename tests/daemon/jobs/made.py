@@ -5,10 +5,12 @@ from typing import Any
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.job import Job, Order, Progress, Speech, stamp
 from voiced.jobs.run import Run
+from voiced.jobs.sinks import Sent
 from voiced.jobs.spool import MemoryText
 from voiced.models.catalogue import CATALOGUE
 from voiced.segments import Break, Plan, Segment
 from voiced.timeline import Span
+from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobState, Lane, Output, Subtitles, new_id
 
@@ -77,6 +79,24 @@ class ListSink:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class Reader:
+    """A peer whose mood the test sets."""
+
+    def __init__(self) -> None:
+        self.mood = Sent.YES
+        self.replies: list[m.Reply] = []
+        self.audio = b""
+
+    def send(self, reply: m.Reply, payload: bytes | memoryview | None = None) -> Sent:
+        if self.mood is Sent.YES:
+            self.replies.append(reply)
+            self.audio += bytes(payload or b"")
+        return self.mood
+
+    def of(self, kind: type[m.Reply]) -> list[Any]:
+        return [reply for reply in self.replies if isinstance(reply, kind)]
 
 
 def make_run(

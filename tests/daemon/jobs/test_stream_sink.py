@@ -3,13 +3,12 @@
 import asyncio
 import heapq
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.daemon.jobs.made import make_job
+from tests.daemon.jobs.made import Reader, make_job
 from voiced.jobs.run import describe_job
 from voiced.jobs.sinks import STALL_S, Sent, StreamSink
 from voiced_ipc import messages as m
@@ -49,24 +48,6 @@ class Clock:
             if not handle.cancelled():
                 handle._run()
         self.now = end
-
-
-class Reader:
-    """A peer whose mood the test sets."""
-
-    def __init__(self) -> None:
-        self.mood = Sent.YES
-        self.replies: list[m.Reply] = []
-        self.audio = b""
-
-    def send(self, reply: m.Reply, payload: bytes | memoryview | None = None) -> Sent:
-        if self.mood is Sent.YES:
-            self.replies.append(reply)
-            self.audio += bytes(payload or b"")
-        return self.mood
-
-    def of(self, kind: type[m.Reply]) -> list[Any]:
-        return [reply for reply in self.replies if isinstance(reply, kind)]
 
 
 class Play:

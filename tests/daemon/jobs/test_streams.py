@@ -1,0 +1,68 @@
+"""Streams: what a stream leaves behind."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.daemon.jobs.made import PAUSES, Reader, make_run
+from tests.daemon.jobs.stage import Stage, on_stage
+from tests.daemon.workers.in_memory import turns
+from voiced.jobs.assembly import Pauses
+from voiced.jobs.intake import Planned
+from voiced.jobs.run import Run
+from voiced.jobs.streams import Streams
+from voiced_ipc import messages as m
+
+
+class Usual:
+    """The settings of pauses, where `Streams` asks for them."""
+
+    def pauses(self) -> Pauses:
+        return PAUSES
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def begin(stage: Stage, reader: Reader) -> tuple[Streams, str]:
+    """A stream of two segments in the queue; the stage's owner hands it on as the manager does."""
+    streams = Streams(Usual(), stage.scheduler, lambda event, **fields: None)  # type: ignore[arg-type]
+
+    def spoken(run: Run) -> None:
+        stage.scheduler.remove(run)
+        streams.spoken(run)
+
+    stage.owner.spoken = spoken  # type: ignore[method-assign]
+    made = make_run(2, output=m.Output.STREAM, lane=m.Lane.INTERACTIVE)[0]
+    job_id = made.job.job_id
+    planned = Planned(made.job.order, made.plan, made.spec, made.plan.chars)
+    streams.begin(planned, m.Synthesize(request_id=job_id, credit_bytes=1 << 20), b"abcd" * 2, reader)
+    return streams, job_id
+
+
+def test_a_stream_that_was_spoken_is_gone_without_a_collection() -> None:
+    async def play(stage: Stage) -> None:
+        reader = Reader()
+        streams, job_id = begin(stage, reader)
+        run = streams.find(job_id)
+        assert run is not None
+        seen = weakref.ref(run)
+        del run
+        await turns()
+        for _ in range(2):
+            await stage.answer()
+        assert isinstance(reader.replies[-1], m.Done)
+        assert streams.find(job_id) is None
+        await turns()
+        assert seen() is None
+
+    with no_collector():
+        on_stage(play)
