@@ -11,6 +11,7 @@ SILENCE = 32
 FADE_S = 0.005
 _WIDTH = 2
 """Bytes of a sample."""
+_NOTHING = memoryview(b"")
 
 
 class EdgeTrimmer:
@@ -41,19 +42,19 @@ class EdgeTrimmer:
         Args:
             pcm: Whole samples, s16le.
         """
+        begin = 0
         if not self._out and not self._held:
-            start = _first_loud(pcm)
-            if start * _WIDTH == len(pcm):
+            begin = _first_loud(pcm)
+            if begin * _WIDTH == len(pcm):
                 return b""
-            pcm = pcm[start * _WIDTH :]
         if loud := _after_last_loud(pcm):
-            self._loud = len(self._held) // _WIDTH + loud
-        return self._give(pcm, self._loud - self._fade)
+            self._loud = len(self._held) // _WIDTH + loud - begin
+        return self._give(memoryview(pcm)[begin * _WIDTH :], self._loud - self._fade)
 
     def finish(self) -> bytes:
         """Return the last samples, faded out; the silence after them is dropped."""
         # The fade-in comes first, as it would have in earlier pieces.
-        last = array("h", self._faded_in(self._held[: self._loud * _WIDTH]))
+        last = array("h", self._joined(self._held[: self._loud * _WIDTH]))
         count = min(self._fade, len(last))
         start = len(last) - count
         for i in range(count):
@@ -62,27 +63,24 @@ class EdgeTrimmer:
         self._held, self._loud = b"", 0
         return last.tobytes()
 
-    def _give(self, pcm: bytes, count: int) -> bytes:
+    def _give(self, pcm: memoryview, count: int) -> bytes:
         """Give out `count` samples of what is held and of `pcm` after it; hold the rest. Audio is copied once."""
         size = max(0, count) * _WIDTH
-        if size <= len(self._held):
-            given, self._held = self._held[:size], self._held[size:] + pcm
-        else:
-            split = size - len(self._held)
-            given, self._held = self._held + pcm[:split], pcm[split:]
-        given = self._faded_in(given)
+        split = max(0, size - len(self._held))
+        given = self._joined(self._held[:size], pcm[:split])
+        self._held = b"".join((self._held[size:], pcm[split:]))
         self._loud -= max(0, count)
         self._out += max(0, count)
         return given
 
-    def _faded_in(self, given: bytes) -> bytes:
-        left = self._fade - self._out
-        if left <= 0 or not given:
-            return given
-        first = array("h", given[: left * _WIDTH])
+    def _joined(self, head: bytes, tail: memoryview = _NOTHING) -> bytes:
+        """Both, one after the other; what belongs to the first 5 ms is faded in."""
+        left = max(0, self._fade - self._out)
+        missing = max(0, left * _WIDTH - len(head))
+        first = array("h", b"".join((head[: left * _WIDTH], tail[:missing])))
         for i in range(len(first)):
             first[i] = first[i] * (self._out + i + 1) // (self._fade + 1)
-        return first.tobytes() + given[left * _WIDTH :]
+        return b"".join((first, head[left * _WIDTH :], tail[missing:]))
 
 
 def trimmed(pcm: bytes, sample_rate_hz: int) -> bytes:

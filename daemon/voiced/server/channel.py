@@ -134,8 +134,8 @@ class Channel:
         try:
             self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
         finally:
-            # Also where it failed: libzmq may have taken the edge all the same.
-            if not self._is_draining and self._has_message():
+            # Also where it failed: libzmq may have taken the edge all the same. One look for all sends of a turn.
+            if not self._is_draining:
                 self._schedule()
 
     def close(self) -> None:
