@@ -106,11 +106,19 @@ class Scheduler:
         """Return an unfinished run."""
         return self._runs.get(job_id)
 
-    def add(self, run: Run) -> None:
-        """Take a run in; its sink must stand."""
+    def add(self, run: Run, *, at_once: bool = False) -> None:
+        """Take a run in; its sink must stand.
+
+        Args:
+            run: It.
+            at_once: Look for work before this returns, not on the next turn of the loop.
+        """
         self._runs[run.job.job_id] = run
         bisect.insort(self._order, run, key=lambda other: other.job.rank)
-        self.wake()
+        if at_once:
+            self._dispatch()
+        else:
+            self.wake()
 
     def remove(self, run: Run) -> None:
         """Let a run go: it is done, failed or cancelled. Its batches are cancelled."""
@@ -133,7 +141,7 @@ class Scheduler:
         """Something changed: look for work on the next turn of the loop."""
         if not self._is_woken:
             self._is_woken = True
-            asyncio.get_running_loop().call_soon(self._dispatch)
+            asyncio.get_running_loop().call_soon(self._awake)
 
     async def drain(self, timeout_s: float) -> None:
         """Begin nothing more; wait until the running batches have ended, at most so long."""
@@ -152,8 +160,11 @@ class Scheduler:
 
     # -- decide ---------------------------------------------------------------------------------------
 
-    def _dispatch(self) -> None:
+    def _awake(self) -> None:
         self._is_woken = False
+        self._dispatch()
+
+    def _dispatch(self) -> None:
         if self._is_draining or self.is_paused:
             return
         busy: set[tuple[str, str]] = set()

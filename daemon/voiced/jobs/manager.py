@@ -20,7 +20,7 @@ from voiced.jobs.job import Job, Order
 from voiced.jobs.pace import Pace
 from voiced.jobs.resolve import Abilities
 from voiced.jobs.run import Run, describe_job
-from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
+from voiced.jobs.sinks import Peer
 from voiced.jobs.store import Store
 from voiced.jobs.streams import Streams
 from voiced.models.spec import ModelSpec
@@ -158,11 +158,7 @@ class JobManager:
         with self._reserved(job_id):
             planned = await self.streams.plan(request, payload)
             accepted = await self._accepted(planned.order, planned.original_chars, planned.notes)
-            until = time.monotonic() + STALL_S
-            # There may be no room for it at the moment; it must come before the audio.
-            while peer.send(accepted) is Sent.FULL and time.monotonic() < until:
-                await asyncio.sleep(RETRY_S)
-            self.streams.begin(planned, request, payload, peer)
+            self.streams.begin(planned, accepted, request, payload, peer)
 
     async def submit(self, request: m.Synthesize, payload: bytes) -> m.Accepted:
         """Accept a durable job: it is on disk when this returns. The same request again gives the same job.

@@ -83,15 +83,19 @@ class StreamSink:
         self._stalled_since: float | None = None
         self._is_written = False
         self._tell: Callable[[], m.JobInfo] | None = None
+        self._opening: m.Accepted | None = None
+        """Comes before everything else, also where there is no room for it at the moment."""
         self._timer: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         """The next attempt at a peer that did not take what its credit allows."""
         self._is_over = False
 
-    def start(self, tell: Callable[[], m.JobInfo]) -> None:
-        """Begin to tell progress; `tell` gives the job as it stands."""
+    def start(self, accepted: m.Accepted, tell: Callable[[], m.JobInfo]) -> None:
+        """Begin with the acceptance, and tell progress; `tell` gives the job as it stands."""
         self._tell = tell
+        self._opening = accepted
         self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._tick)
+        self._pump()
 
     @property
     def is_behind(self) -> bool:
@@ -140,6 +144,10 @@ class StreamSink:
             asyncio.get_running_loop().call_later(RETRY_S, self._send_last, reply, until)
 
     def _pump(self) -> None:
+        if self._opening is not None and not self._is_over:
+            if not self._send(self._opening):
+                return
+            self._opening = None
         while self._pending and self._credit > 0 and not self._is_over:
             first = self._pending[0]
             size = min(len(first), self._credit, m.MAX_CHUNK_BYTES) & ~1
@@ -179,11 +187,13 @@ class StreamSink:
         self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._tick)
         now = time.monotonic()
         # What waits has no credit, or a peer that grants and does not read.
-        if self._pending or self._is_written:
+        if self._opening or self._pending or self._is_written:
             self._stalled_since = self._stalled_since or now
             if now - self._stalled_since > STALL_S:
                 self._lose(StreamStalled(f"nothing was read for {STALL_S:.0f} s; the stream was ended"))
                 return
+        if self._opening:
+            return
         assert self._tell is not None
         info = self._tell()
         progress = m.Progress(

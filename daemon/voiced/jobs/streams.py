@@ -49,8 +49,10 @@ class Streams:
         """
         return await self._intake.plan_stream(request, payload)
 
-    def begin(self, planned: Planned, request: m.Synthesize, payload: bytes, peer: Peer) -> None:
-        """Put a stream into the queue; the peer has its `Accepted`."""
+    def begin(
+        self, planned: Planned, accepted: m.Accepted, request: m.Synthesize, payload: bytes, peer: Peer
+    ) -> None:
+        """Put a stream into the queue, and tell the peer that it is accepted."""
         job_id = request.request_id
         job = Job(planned.order, JobState.RUNNING, Progress(), stamp(), number=time.monotonic_ns())
         run = Run(job, planned.plan, MemoryText(payload), planned.spec, self._intake.pauses())
@@ -64,8 +66,10 @@ class Streams:
         )
         run.sink = sink
         self._runs[job_id] = run
-        sink.start(run.info)
-        self._scheduler.add(run)
+        # First the worker, then the peer: he waits for the first word. What is spoken comes on a later turn.
+        self._scheduler.add(run, at_once=True)
+        if not run.is_over:
+            sink.start(accepted, run.info)
 
     def spoken(self, run: Run) -> None:
         """Every segment was given to the sink; the end follows the last audio."""

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.daemon.jobs.made import Reader, make_job
+from tests.daemon.jobs.made import Reader, make_accepted, make_job
 from voiced.jobs.run import describe_job
 from voiced.jobs.sinks import STALL_S, Sent, StreamSink
 from voiced_ipc import messages as m
 from voiced_ipc.errors import JobCancelled, StreamStalled, VoicedError
 
 RATE = 1000
+ACCEPTED = make_accepted("a" * 22)
 
 
 class Clock:
@@ -77,10 +78,39 @@ def in_play(
         with monkeypatch.context() as patched:
             patched.setattr(asyncio.get_running_loop(), "call_later", made.clock.call_later)
             patched.setattr("voiced.jobs.sinks.time.monotonic", made.clock.monotonic)
-            made.sink.start(lambda: describe_job(make_job()))
+            made.sink.start(ACCEPTED, lambda: describe_job(make_job()))
             play(made)
 
     asyncio.run(main())
+
+
+def test_the_acceptance_comes_first_however_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(p: Play) -> None:
+        assert p.reader.replies == [ACCEPTED]
+        p.reader.replies.clear()
+        p.reader.mood = Sent.FULL
+        p.sink.start(ACCEPTED, lambda: describe_job(make_job()))
+        p.sink.write(b"ab" * 10)
+        p.sink.finish()
+        p.clock.advance(STALL_S / 2)
+        assert p.reader.replies == []
+        p.reader.mood = Sent.YES
+        p.clock.advance(1.0)
+        kinds = [type(reply) for reply in p.reader.replies]
+        assert kinds == [m.Accepted, m.AudioChunk, m.Done]
+
+    in_play(monkeypatch, play)
+
+
+def test_who_never_takes_the_acceptance_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(p: Play) -> None:
+        p.reader.mood = Sent.FULL
+        p.sink.start(ACCEPTED, lambda: describe_job(make_job()))
+        p.clock.advance(STALL_S + 10)
+        assert [type(error) for error in p.lost] == [StreamStalled]
+        assert p.overs == 1
+
+    in_play(monkeypatch, play)
 
 
 def is_behind(p: Play) -> bool:
@@ -99,7 +129,7 @@ def test_audio_goes_out_in_order_and_the_end_comes_last(monkeypatch: pytest.Monk
         assert p.reader.replies[-1].samples == 40_001
         assert p.overs == 1
         p.clock.advance(60)
-        assert len(p.reader.replies) == 4
+        assert len(p.reader.replies) == 5
         assert p.clock.waiting == 0
 
     in_play(monkeypatch, play)
@@ -233,7 +263,7 @@ def test_a_peer_that_is_gone_ends_the_stream(monkeypatch: pytest.MonkeyPatch, wh
         p.sink.finish()
         p.sink.grant(10)
         assert p.overs == 1
-        assert p.reader.replies == []
+        assert p.reader.replies == [ACCEPTED]
 
     in_play(monkeypatch, play)
 

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.daemon.jobs.made import PAUSES, Reader, make_run
+from tests.daemon.jobs.made import PAUSES, Reader, make_accepted, make_run
 from tests.daemon.jobs.stage import Stage, on_stage
 from tests.daemon.workers.in_memory import turns
 from voiced.jobs.assembly import Pauses
@@ -13,6 +13,8 @@ from voiced.jobs.intake import Planned
 from voiced.jobs.run import Run
 from voiced.jobs.streams import Streams
 from voiced_ipc import messages as m
+from voiced_ipc.errors import VoicedError
+from voiced_ipc.messages import JobState
 
 
 class Usual:
@@ -40,11 +42,16 @@ def begin(stage: Stage, reader: Reader) -> tuple[Streams, str]:
         stage.scheduler.remove(run)
         streams.spoken(run)
 
+    def fail(run: Run, error: VoicedError) -> None:
+        streams.end(run, JobState.FAILED, error)
+
     stage.owner.spoken = spoken  # type: ignore[method-assign]
+    stage.owner.fail = fail  # type: ignore[method-assign]
     made = make_run(2, output=m.Output.STREAM, lane=m.Lane.INTERACTIVE)[0]
     job_id = made.job.job_id
     planned = Planned(made.job.order, made.plan, made.spec, made.plan.chars)
-    streams.begin(planned, m.Synthesize(request_id=job_id, credit_bytes=1 << 20), b"abcd" * 2, reader)
+    request = m.Synthesize(request_id=job_id, credit_bytes=1 << 20)
+    streams.begin(planned, make_accepted(job_id), request, b"abcd" * 2, reader)
     return streams, job_id
 
 
@@ -59,10 +66,22 @@ def test_a_stream_that_was_spoken_is_gone_without_a_collection() -> None:
         await turns()
         for _ in range(2):
             await stage.answer()
-        assert isinstance(reader.replies[-1], m.Done)
+        assert [type(reply) for reply in (reader.replies[0], reader.replies[-1])] == [m.Accepted, m.Done]
         assert streams.find(job_id) is None
         await turns()
         assert seen() is None
 
     with no_collector():
         on_stage(play)
+
+
+def test_a_stream_that_cannot_begin_gets_the_reason_alone() -> None:
+    async def play(stage: Stage) -> None:
+        reader = Reader()
+        stage.pool.is_broken = True
+        streams, job_id = begin(stage, reader)
+        assert streams.find(job_id) is None
+        assert [type(reply) for reply in reader.replies] == [m.ErrorReply]
+        assert stage.scheduler.unfinished == 0
+
+    on_stage(play)
