@@ -17,7 +17,7 @@ from voiced.devices.load import LoadMonitor
 from voiced.dropping import DropFolder
 from voiced.errors import LibraryError
 from voiced.exit_codes import EXIT_OK, EXIT_RESTART
-from voiced.files import sweep_temporaries
+from voiced.files.atomic import sweep_temporaries
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from voiced.drop.claim import Claim, refuse
 from voiced.drop.sidecar import Sidecars
-from voiced.files import printable
+from voiced.files.names import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
 from voiced.jobs.database import find_job, update_job

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from voiced.config import Config
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Wishes
-from voiced.files import printable
+from voiced.files.names import printable
 from voiced.jobs import resolve
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.job import Order, Speech, digest_of, stamp

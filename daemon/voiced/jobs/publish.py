@@ -11,7 +11,9 @@ import shutil
 from pathlib import Path
 
 from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
-from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
+from voiced.files.atomic import fsync_folder
+from voiced.files.names import free_name, shorten, split_suffix
+from voiced.files.place import place, rename_without_replacing
 from voiced.jobs.job import Job
 from voiced_ipc.messages import Chapters, Subtitles
 

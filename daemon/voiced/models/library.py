@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voiced.errors import LibraryError
-from voiced.files import fsync_folder, printable
+from voiced.files.atomic import fsync_folder
+from voiced.files.names import printable
 from voiced.models.catalogue import find_spec
 from voiced.models.manifest import FILES, MANIFEST, Manifest, listed, read_manifest, verify, write_manifest
 from voiced.models.spec import ModelSpec

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from voiced.errors import LibraryError
-from voiced.files import fsync_folder, write_atomically
+from voiced.files.atomic import fsync_folder, write_atomically
 from voiced.models.overlay import (
     MAIN_REMEDY,
     MANIFEST,

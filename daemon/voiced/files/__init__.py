@@ -1,0 +1,1 @@
+"""Files that change their place or appear whole, whatever their names are."""
