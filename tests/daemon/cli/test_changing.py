@@ -155,7 +155,7 @@ def test_the_tray_takes_the_place_of_the_command(voiced: Voiced, tmp_path: objec
 
 
 def test_config_needs_no_daemon(run: Run, user: object) -> None:
-    from voiced.config import KEYS
+    from voiced.config.keys import KEYS
 
     out = run("config").out
     for key in KEYS:
