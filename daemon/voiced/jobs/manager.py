@@ -13,6 +13,7 @@ from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
 from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
+from voiced.jobs.dropped import DroppedTexts
 from voiced.jobs.durable import DurableJobs
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
@@ -74,6 +75,7 @@ class JobManager:
             pool, pace, SchedulerLimits(config.attempts, config.segment_deadline_s), self, prompts
         )
         self.durable = DurableJobs(store, intake, finisher, self.scheduler, self.background, publish)
+        self._dropped = DroppedTexts(self.durable, store, intake, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._is_stopping = False
@@ -192,7 +194,7 @@ class JobManager:
             await asyncio.shield(self._accepting[claim.job_id])
         if not self._is_stopping:  # else it is found again at the next start
             with self._reserved(claim.job_id, has_place=True):
-                await self.durable.take_claim(claim, sidecars)
+                await self._dropped.take(claim, sidecars)
 
     @contextlib.contextmanager
     def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[None]:

@@ -141,6 +141,11 @@ def set_source_aside(job: Job, message: str) -> str:
     return str(refuse(claim, Path(job.order.failed_folder), claim.relative, message))
 
 
+def with_notes(message: str, notes: tuple[str, ...]) -> str:
+    """Return what is told of a text that could not be spoken, with what was noted before."""
+    return "\n".join((message, *(f"Noted: {note}" for note in notes)))
+
+
 def claim_of(job: Job) -> Claim:
     """Return the claim of a dropped text."""
     return Claim(job.job_id, Path(job.order.claim), Path(job.order.relative))
