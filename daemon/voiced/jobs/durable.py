@@ -135,7 +135,7 @@ class DurableJobs:
             OSError: If its files cannot be opened.
             UnknownModel, ModelMissing: If its model is gone.
         """
-        spec = self._intake.spec(job.order.speech.model)
+        spec = self._intake.casting.spec(job.order.speech.model)
         folder = self._intake.folder(job.job_id)
         with contextlib.ExitStack() as opened:
             part = PartFile(Path(job.order.part), job.progress.data_bytes)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
+from voiced.jobs.abilities import Abilities
 from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
 from voiced.jobs.dropped import DroppedTexts
@@ -19,7 +20,6 @@ from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job, Order
 from voiced.jobs.pace import Pace
-from voiced.jobs.resolve import Abilities
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import RETRY_S, STALL_S, Peer, Sent
 from voiced.jobs.store import Store
@@ -134,11 +134,11 @@ class JobManager:
         Raises:
             VoicedError: If there is no such model, or it cannot be loaded.
         """
-        return await self._intake.abilities(model)
+        return await self._intake.casting.abilities(model)
 
     def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
-        """Return the device of a request, and what differs from the one asked for; see `Intake.device`."""
-        return self._intake.device(asked, spec)
+        """Return the device of a request, and what differs from the one asked for; see `Casting.device`."""
+        return self._intake.casting.device(asked, spec, is_strict=self._intake.config.strict_device)
 
     async def _stored(self, job_id: str) -> Job:
         job = await self._store.find(job_id)
@@ -224,7 +224,7 @@ class JobManager:
             raise QueueFull(f"{limit} jobs are waiting already; ask again when some are done")
 
     async def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
-        run, rate_hz = await self._intake.usage(order)
+        run, rate_hz = await self._intake.casting.usage(order)
         return m.Accepted(
             request_id=order.job_id,
             job_id=order.job_id,
