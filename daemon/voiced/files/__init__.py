@@ -1,1 +1,1 @@
-"""Files that change their place or appear whole, whatever their names are."""
+"""Files as others find them: their names, their places, whole or not at all, and who holds one."""
