@@ -5,6 +5,7 @@ Nothing is accepted here: the manager puts what comes out into the store, and on
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,14 @@ class Planned(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Machine(NamedTuple):
+    """What a request is told of the hardware."""
+
+    tier: str = ""
+    max_text_chars: int = 0
+    """What `truncate` keeps on it; 0 = everything."""
+
+
 class Intake:
     """Plans what comes in.
 
@@ -67,10 +76,8 @@ class Intake:
         self.casting = casting
         self.lexicon = Lexicon()
         """How single words are spoken in small texts; replaced on reload. Scribes read the file themselves."""
-        self.tier = ""
-        """Of the hardware."""
-        self.max_text_chars = 0
-        """What `truncate` keeps on this hardware; 0 = everything."""
+        self.machine: Callable[[], Machine] = Machine
+        """Tells what is known of the hardware by now."""
         self._paths = paths
         self._scribes = scribes
 
@@ -222,8 +229,8 @@ class Intake:
         }
 
     def _truncate_chars(self, request: Synthesize, chars: int) -> int:
-        asked = request.on_long_text is OnLongText.TRUNCATE and 0 < self.max_text_chars < chars
-        return self.max_text_chars if asked else 0
+        kept = self.machine().max_text_chars
+        return kept if request.on_long_text is OnLongText.TRUNCATE and 0 < kept < chars else 0
 
     def _order(self, request: Synthesize, digest: str, speech: Speech, plan: Plan) -> Order:
         return Order(

@@ -225,6 +225,7 @@ class JobManager:
 
     async def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
         run, rate_hz = await self._intake.casting.usage(order)
+        machine = self._intake.machine()
         return m.Accepted(
             request_id=order.job_id,
             job_id=order.job_id,
@@ -240,8 +241,8 @@ class JobManager:
             segments=order.segments,
             original_chars=original_chars,
             is_truncated=original_chars > order.chars,
-            tier=self._intake.tier,
-            max_text_chars=self._intake.max_text_chars,
+            tier=machine.tier,
+            max_text_chars=machine.max_text_chars,
             notes=list(notes),
         )
 
