@@ -42,11 +42,6 @@ class ChildProcess:
         """Whether it runs still."""
         return self._process.poll() is None
 
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code, or the negative number of the signal that killed it; None before it is reaped."""
-        return self._process.returncode
-
     def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
         """Have `on_end` called the moment it ends, where the system tells; elsewhere its link's end has to do."""
         if hasattr(os, "pidfd_open"):
