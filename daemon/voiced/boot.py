@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voiced.config import Config, Problem, load_config
-from voiced.errors import UnsafeFolder
-from voiced.instance import InstanceLock
+from voiced.errors import AlreadyRunning, UnsafeFolder
+from voiced.files.pid_lock import LockHeld, PidLock
 from voiced.jobs.schema import open_database
 from voiced.paths import Paths, find_paths
 from voiced.sdnotify import Notifier, find_notifier, passed_sockets
@@ -40,7 +40,8 @@ class Booted(NamedTuple):
     problems: tuple[Problem, ...]
     overrides: Mapping[str, object]
     notifier: Notifier
-    lock: InstanceLock
+    lock: PidLock
+    """Held by the one daemon of this state folder: it alone binds the sockets."""
     listeners: tuple[Listener, Listener, Listener]
     descriptors: int
     """Limit of open files."""
@@ -68,7 +69,7 @@ def boot(overrides: Mapping[str, object]) -> Booted:
     endpoint = find_endpoint()
     for folder in (paths.state, paths.spool, paths.incoming):
         _make_private(folder)
-    lock = InstanceLock(paths.lock_file)
+    lock = _take_lock(paths.lock_file)
     with contextlib.ExitStack() as undo:
         undo.callback(lock.release)
         notifier = find_notifier()
@@ -94,6 +95,16 @@ def boot(overrides: Mapping[str, object]) -> Booted:
         database_problem=database_problem,
         file_mode=file_mode,
     )
+
+
+def _take_lock(file: Path) -> PidLock:
+    try:
+        return PidLock(file)
+    except LockHeld as error:
+        raise AlreadyRunning(
+            f"voiced runs already as process {error.pid} (lock {file}); `voiced status` shows it, "
+            "`voiced restart` starts it anew"
+        ) from None
 
 
 def _raise_descriptor_limit() -> int:

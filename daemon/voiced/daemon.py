@@ -17,9 +17,10 @@ from voiced.devices.load import LoadMonitor
 from voiced.dropping import DropFolder
 from voiced.errors import LibraryError
 from voiced.exit_codes import EXIT_OK, EXIT_RESTART
-from voiced.files import sweep_temporaries
+from voiced.files.atomic import sweep_temporaries
+from voiced.jobs.casting import Casting
 from voiced.jobs.finish import Finisher
-from voiced.jobs.intake import Intake
+from voiced.jobs.intake import Intake, Machine
 from voiced.jobs.job import Job
 from voiced.jobs.manager import PAUSED_SETTING, JobManager
 from voiced.jobs.pace import Pace
@@ -87,7 +88,7 @@ class Daemon:
             WeightCache(paths.weights, self.config.weight_cache_gb << 30),
         )
         self._caches = caches
-        self._intake = Intake(self.config, paths, self._pool, self._scribes, voices)
+        self._intake = Intake(self.config, paths, Casting(self._pool, voices), self._scribes)
         finisher = Finisher(self._store, self._scribes.finish, booted.paths.spool, booted.file_mode)
         self._jobs = JobManager(
             self._store, self._intake, finisher, self._pool, self._pace, self._publish, caches.prompts
@@ -95,7 +96,8 @@ class Daemon:
         load = LoadMonitor(keep_gpu_asleep=self.config.keep_gpu_asleep)
         self._monitor = DeviceMonitor(self._pool, self._store, self._publish, load)
         self._pool.ground = self._monitor.ground()
-        self._intake.resolve_device = self._monitor.resolve
+        self._intake.casting.resolve_device = self._monitor.resolve
+        self._intake.machine = lambda: Machine(self._monitor.tier, self._monitor.max_text_chars)
         studio = Studio(
             voices, self._scribes, paths.incoming, lambda name: owner_of(name, self._pool.engines.values())
         )
@@ -139,7 +141,6 @@ class Daemon:
         self._pool.start()
         self._preload()
         self._monitor.start(self.config.monitor_interval_s, self._kept[LOCK_SETTING])
-        self._intake.tier, self._intake.max_text_chars = self._monitor.tier, self._monitor.max_text_chars
         self._jobs.scheduler.is_paused = bool(self._kept[PAUSED_SETTING])
         self._jobs.durable.restore(self._unfinished)
         self._unfinished = []

@@ -12,7 +12,7 @@ from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
 from voiced.drop.terms import DropHooks, DropSettings
 from voiced.drop.watch import DropWatcher
-from voiced.files import printable
+from voiced.files.names import printable
 from voiced.jobs.manager import JobManager
 from voiced_ipc import messages as m
 

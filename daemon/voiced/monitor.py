@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from voiced.devices.hardware import GB, Hardware, read_hardware, tier_of
+from voiced.devices.hardware import GB, Hardware, read_hardware, tier_of, with_details
 from voiced.devices.hardware import to_info as hardware_info
 from voiced.devices.load import LoadMonitor, LoadSample
 from voiced.devices.lock import (
@@ -150,7 +150,14 @@ class DeviceMonitor:
         pids = [os.getpid(), *(child.pid for child in children if child.pid)]
         is_busy = any(worker.running for worker in self._pool.workers() if worker.device != "cpu")
         self._sample = self._load.sample(pids, on_gpus, is_gpu_busy=is_busy)
+        self._learn(self._sample)
         return self._sample
+
+    def _learn(self, sample: LoadSample) -> None:
+        """Keep what only a GPU's driver tells: its memory chooses the tier, its capability the precision."""
+        known = with_details(self.hardware, (gpu.to_info() for gpu in sample.gpus))
+        if known != self._hardware:
+            self._hardware, self._hardware_info = known, None
 
     def _placements(self) -> list[Placement]:
         """The loaded models; one that is being loaded or moved is left alone."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
+from voiced.jobs.abilities import Abilities, VoiceRow
 from voiced.jobs.manager import JobManager
-from voiced.jobs.resolve import Abilities, VoiceRow
 from voiced.jobs.studio import Studio
 from voiced.models.voices import Voice, Voices
 from voiced.workers.engine import Engine

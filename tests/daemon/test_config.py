@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiced.config import KEYS, Config, Problem, example, load_config
+from voiced.config import Config, Problem, example, load_config
+from voiced.config.keys import KEYS
 from voiced.paths import Paths, find_paths
 
 GOOD: dict[str, tuple[object, object]] = {

@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from tests.daemon.devices.fakes import GB, gpu
 from tests.daemon.workers.tiny import shelf_in
+from voiced.devices.gpu import GpuReport
+from voiced.devices.hardware import GpuInfo, Hardware
 from voiced.devices.load import LoadMonitor
 from voiced.devices.lock import new_lock, process_start
+from voiced.devices.power import Heat
+from voiced.devices.readings import SlowReadings
 from voiced.jobs.schema import open_database
 from voiced.jobs.store import Store
+from voiced.models.catalogue import find_spec
 from voiced.monitor import LOCK_SETTING, DeviceMonitor
 from voiced.workers.pool import Pool, PoolLimits
 from voiced_ipc import messages as m
@@ -25,12 +31,14 @@ ID = "a" * 22
 class Desk:
     """A monitor, its store, and what it told."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(
+        self, store: Store, folder: Path, load: LoadMonitor | None = None, hardware: Hardware | None = None
+    ) -> None:
         self.store = store
         self.told: list[tuple[type[m.Event], dict[str, Any]]] = []
         self._came = asyncio.Event()
         pool = Pool(PoolLimits(2, 5.0, 300.0), shelf_in(folder), lambda: None, lambda event: None)
-        self.monitor = DeviceMonitor(pool, store, self._publish, LoadMonitor())
+        self.monitor = DeviceMonitor(pool, store, self._publish, load or LoadMonitor(), hardware)
 
     def _publish(self, event: type[m.Event], **fields: Any) -> None:
         self.told.append((event, fields))
@@ -49,11 +57,16 @@ class Desk:
         return await self.monitor.lock(m.SetDeviceLock(request_id=ID, device=device, **fields))
 
 
-def at_desk(tmp_path: Path, play: Callable[[Desk], Awaitable[None]]) -> None:
+def at_desk(
+    tmp_path: Path,
+    play: Callable[[Desk], Awaitable[None]],
+    load: LoadMonitor | None = None,
+    hardware: Hardware | None = None,
+) -> None:
     async def main() -> None:
         store = Store(open_database(tmp_path / "jobs.sqlite")[0])
         store.start(asyncio.get_running_loop())
-        desk = Desk(store, tmp_path)
+        desk = Desk(store, tmp_path, load, hardware)
         try:
             await play(desk)
         finally:
@@ -171,3 +184,23 @@ def test_what_it_knows_of_the_machine(tmp_path: Path) -> None:
         assert desk.monitor.decisions(5) == []
 
     at_desk(tmp_path, play)
+
+
+def test_what_the_driver_tells_of_a_gpu_chooses_its_tier_and_precision(tmp_path: Path) -> None:
+    turing = gpu(total_gb=16)._replace(compute_capability="7.5")
+    load = LoadMonitor(SlowReadings(lambda workers, is_busy, wake: GpuReport((turing,), "ok"), Heat))
+    listed = Hardware("Linux", "x86_64", "AMD EPYC", 8, 16, 64 * GB, gpus=(GpuInfo(0),))
+
+    async def play(desk: Desk) -> None:
+        assert (desk.monitor.tier, desk.monitor.hardware_info().gpu_memory_bytes) == ("gpu_low", 0)
+        desk.monitor.start(0.01, None)
+        await desk.until(lambda: desk.monitor.hardware_info().gpu_memory_bytes)
+        assert desk.monitor.tier == "gpu_high"
+        info = desk.monitor.hardware_info()
+        assert (info.gpu_memory_bytes, info.compute_capability) == (16 * GB, "7.5")
+        maya = find_spec("maya1")
+        assert maya is not None
+        assert maya.precisions[0] == "bf16"
+        assert (await desk.monitor.place(maya, "cuda:0")).run.precision == "fp16"
+
+    at_desk(tmp_path, play, load, listed)

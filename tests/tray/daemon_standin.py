@@ -9,96 +9,16 @@ from typing import Any
 import zmq
 from msgspec import structs
 
+from tests.told import told_job, told_status
 from voiced_ipc import codec
 from voiced_ipc import messages as m
 from voiced_ipc.endpoint import Endpoint
 from voiced_ipc.errors import VoicedError
 
-VERSION = "0.1.0"
-
 
 def make_job(job_id: str = "job-0123456789abcdef", **fields: Any) -> m.JobInfo:
-    known: dict[str, Any] = {
-        "job_id": job_id,
-        "state": m.JobState.RUNNING,
-        "lane": m.Lane.BATCH,
-        "output": m.Output.FILE,
-        "name": "report.epub",
-        "model": "espeak",
-        "voice": "en",
-        "language": "en",
-        "device": "cpu",
-        "format": "wav",
-        "chars": 1000,
-        "segments": 10,
-        "segments_done": 4,
-        "audio_s": 3.0,
-        "created": "2026-01-01T00:00:00+00:00",
-        "updated": "2026-01-01T00:00:01+00:00",
-        "elapsed_s": 1.0,
-        "eta_s": 170.0,
-        "rtf": 0.3,
-        "first_audio_ms": 12.0,
-        "path": "",
-        "words_spoken": 0,
-        "words_missed": 0,
-        "error_code": "",
-        "error": "",
-    }
-    return m.JobInfo(**known | fields)
-
-
-def make_model(**fields: Any) -> m.ModelInfo:
-    known: dict[str, Any] = {
-        "model": "espeak",
-        "engine": "espeak",
-        "state": m.ModelState.LOADED,
-        "device": "cpu",
-        "licence": "GPL-3.0-or-later",
-        "sample_rate_hz": 22050,
-    }
-    return m.ModelInfo(**known | fields)
-
-
-def make_load(**fields: Any) -> m.LoadInfo:
-    known: dict[str, Any] = {
-        "taken": "2026-01-01T00:00:00+00:00",
-        "cpu_fraction": 0.31,
-        "own_cpu_fraction": 0.1,
-        "memory_fraction": 0.5,
-        "memory_available_bytes": 8 << 30,
-        "own_memory_bytes": 1 << 28,
-    }
-    return m.LoadInfo(**known | fields)
-
-
-def make_status(**fields: Any) -> m.Status:
-    known: dict[str, Any] = {
-        "request_id": "",
-        "status": m.Health.OK,
-        "device": "cpu",
-        "version": VERSION,
-        "pid": 1,
-        "started": "2026-01-01T00:00:00+00:00",
-        "uptime_s": 1.0,
-        "is_paused": False,
-        "lock": m.LockInfo(device="auto"),
-        "system_info": m.HardwareInfo(
-            tier="cpu", cpu_model="", physical_cores=2, logical_cores=2, memory_bytes=8 << 30
-        ),
-        "cache_stats": m.CacheStats(),
-        "load": None,
-        "models": [],
-        "jobs": [],
-        "queued": 0,
-        "running": 0,
-        "finished": 0,
-        "drop_folder": m.DropFolderInfo(path="/home/u/Voiced/Drop", is_watched=True),
-        "audio_folder": "/home/u/Voiced/Audio",
-        "failed_folder": "/home/u/Voiced/Failed",
-        "incoming_folder": "/home/u/incoming",
-    }
-    return m.Status(**known | fields)
+    dropped = {"lane": m.Lane.BATCH, "name": "report.epub", "eta_s": 170.0}
+    return told_job(job_id, **dropped | fields)
 
 
 class DaemonStandIn:
@@ -116,7 +36,7 @@ class DaemonStandIn:
         self.refusal: VoicedError | None = None
         """Raised for every control request while set."""
         self._endpoint = endpoint
-        self._status = status or make_status()
+        self._status = status or told_status()
         self._is_deaf = is_deaf
         self._work: queue.Queue[Callable[[], None]] = queue.Queue()
         self._sequence = 0

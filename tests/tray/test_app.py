@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.tray.daemon_standin import make_job, make_status
+from tests.told import told_status
+from tests.tray.daemon_standin import make_job
 from voiced_ipc import messages as m
 from voiced_ipc.endpoint import Endpoint
 from voiced_tray import app as app_module
@@ -109,7 +110,7 @@ def icon_of(tray: TrayApp) -> Any:
 
 
 def seen(**fields: Any) -> StatusSeen:
-    return StatusSeen(make_status(**fields), "0.1.0")
+    return StatusSeen(told_status(**fields), "0.1.0")
 
 
 def drawn_by(tray: TrayApp, work: Callable[[], None]) -> list[str]:

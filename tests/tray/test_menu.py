@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.tray.daemon_standin import make_job, make_load, make_model, make_status
+from tests.told import told_load, told_model, told_status
+from tests.tray.daemon_standin import make_job
 from voiced_ipc import messages as m
 from voiced_tray import words
 from voiced_tray.actions import Action, ActionKind, request_for
@@ -16,7 +17,7 @@ NOW = datetime(2026, 1, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
 
 def online(**fields: Any) -> TrayState:
-    return reduce(TrayState(own_pid=7), StatusSeen(make_status(**fields), "0.1.0")).state
+    return reduce(TrayState(own_pid=7), StatusSeen(told_status(**fields), "0.1.0")).state
 
 
 def labels(entries: tuple[Entry, ...]) -> list[str]:
@@ -70,13 +71,13 @@ def test_only_some_jobs_and_problems_are_shown() -> None:
 
 
 def test_a_broken_model_is_named() -> None:
-    broken = make_model(model="kokoro", state=m.ModelState.BROKEN, detail="tried again in 5 min")
+    broken = told_model(model="kokoro", state=m.ModelState.BROKEN, detail="tried again in 5 min")
     assert "! kokoro is broken: tried again in 5 min" in labels(build_menu(online(models=[broken]), NOW))
 
 
 def test_the_device_menu() -> None:
     gpu = m.GpuSample(index=0, name="RTX 4070")
-    state = online(load=make_load(gpus=[gpu]), lock=m.LockInfo(device="cpu", until="2026-01-01T15:30:00Z"))
+    state = online(load=told_load(gpus=[gpu]), lock=m.LockInfo(device="cpu", until="2026-01-01T15:30:00Z"))
     device = entry(build_menu(state, NOW), "Device: CPU")
     assert device.kind is EntryKind.SUBMENU
     assert labels(device.children) == [
@@ -106,8 +107,8 @@ def test_a_lock_to_a_device_that_is_not_here_is_shown() -> None:
 
 def test_loaded_models_can_be_unloaded() -> None:
     models = [
-        make_model(model="kokoro", device="cuda:0", rss_bytes=300 << 20),
-        make_model(model="maya1", state=m.ModelState.AVAILABLE),
+        told_model(model="kokoro", device="cuda:0", rss_bytes=300 << 20),
+        told_model(model="maya1", state=m.ModelState.AVAILABLE),
     ]
     menu = entry(build_menu(online(models=models), NOW), "Loaded models")
     assert labels(menu.children) == ["Unload kokoro on GPU 0, 300 MB"]
@@ -125,8 +126,8 @@ def test_the_clipboard_entry() -> None:
 
 def test_folders_are_those_the_daemon_tells() -> None:
     menu = build_menu(online(), NOW)
-    assert entry(menu, "Open Audio").action == Action(ActionKind.OPEN_FOLDER, "/home/u/Voiced/Audio")
-    assert entry(menu, "Open Failed").action == Action(ActionKind.OPEN_FOLDER, "/home/u/Voiced/Failed")
+    assert entry(menu, "Open Audio").action == Action(ActionKind.OPEN_FOLDER, "/home/me/Voiced/Audio")
+    assert entry(menu, "Open Failed").action == Action(ActionKind.OPEN_FOLDER, "/home/me/Voiced/Failed")
 
 
 def test_no_separator_stands_at_an_end_or_beside_another() -> None:
@@ -141,22 +142,22 @@ def test_no_separator_stands_at_an_end_or_beside_another() -> None:
     ("fields", "expected"),
     [
         ({}, "Ready on CPU, no model loaded"),
-        ({"models": [make_model()]}, "Ready on CPU"),
+        ({"models": [told_model()]}, "Ready on CPU"),
         ({"running": 1, "device": "cuda:0", "queued": 3}, "Busy: speaking on GPU 0, 3 waiting"),
         ({"running": 2}, "Busy: 2 jobs on CPU"),
         ({"is_paused": True, "queued": 3}, "Paused, 3 waiting"),
-        ({"status": m.Health.DEGRADED, "models": [make_model()]}, "Degraded on CPU"),
+        ({"status": m.Health.DEGRADED, "models": [told_model()]}, "Degraded on CPU"),
         ({"status": m.Health.STOPPING}, "The daemon is stopping"),
         (
-            {"lock": m.LockInfo(device="cpu"), "models": [make_model()]},
+            {"lock": m.LockInfo(device="cpu"), "models": [told_model()]},
             "Ready on CPU, locked to CPU",
         ),
         (
-            {"lock": m.LockInfo(device="cpu", pid=7), "models": [make_model()]},
+            {"lock": m.LockInfo(device="cpu", pid=7), "models": [told_model()]},
             "Ready on CPU, locked to CPU until log-out",
         ),
         (
-            {"lock": m.LockInfo(device="cpu", pid=8), "models": [make_model()]},
+            {"lock": m.LockInfo(device="cpu", pid=8), "models": [told_model()]},
             "Ready on CPU, locked to CPU until process 8 ends",
         ),
     ],
@@ -170,7 +171,7 @@ def test_the_title_tells_the_load_in_coarse_steps() -> None:
         m.GpuSample(index=0, name="", utilisation_fraction=0.82),
         m.GpuSample(index=1, name="", is_asleep=True),
     ]
-    state = online(load=make_load(gpus=gpus), models=[make_model()])
+    state = online(load=told_load(cpu_fraction=0.31, memory_fraction=0.5, gpus=gpus), models=[told_model()])
     expected = "voiced: Ready on CPU (CPU 30 %, memory 50 %, GPU 0 80 %, GPU 1 asleep)"
     assert words.title(state, NOW) == expected
 

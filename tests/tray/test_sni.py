@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tray.daemon_standin import DaemonStandIn, make_job, make_model
+from tests.told import told_model
+from tests.tray.daemon_standin import DaemonStandIn, make_job
 from tests.tray.desktop_session import Desktop, TrayProcess, need_appindicator, session, x_server
 from tests.tray.sni_host import Item, Server, SniHost
 from voiced_ipc import messages as m
@@ -119,7 +120,7 @@ def test_pause_and_resume_change_icon_and_menu(standin: DaemonStandIn, item: Ite
 def test_events_show_a_job_and_a_click_cancels_it(standin: DaemonStandIn, host: SniHost, item: Item) -> None:
     job = make_job()
     idle = item.icon()
-    standin.change(jobs=[job], running=1, models=[make_model()])
+    standin.change(jobs=[job], running=1, models=[told_model()])
     standin.publish(m.JobStarted, job=job)
     item.wait_menu("report.epub: 40 %, about 3 min left")
     item.wait_menu("Unload espeak on CPU")

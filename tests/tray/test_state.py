@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tray.daemon_standin import make_job, make_load, make_model, make_status
+from tests.told import told_load, told_model, told_status
+from tests.tray.daemon_standin import make_job
 from voiced_ipc import messages as m
 from voiced_tray import words
 from voiced_tray.menu import EntryKind, build_menu
@@ -31,7 +32,7 @@ GPU = m.GpuSample(index=0, name="RTX")
 
 
 def seen(**fields: Any) -> StatusSeen:
-    return StatusSeen(make_status(**fields), "0.1.0")
+    return StatusSeen(told_status(**fields), "0.1.0")
 
 
 def online(**fields: Any) -> TrayState:
@@ -46,15 +47,15 @@ def test_nothing_known_is_offline() -> None:
     ("fields", "expected"),
     [
         ({}, IconState.IDLE),
-        ({"models": [make_model()]}, IconState.CPU),
-        ({"models": [make_model(device="cuda:0")], "device": "cuda:0"}, IconState.CUDA),
-        ({"models": [make_model(device="mps")], "device": "mps"}, IconState.CUDA),
+        ({"models": [told_model()]}, IconState.CPU),
+        ({"models": [told_model(device="cuda:0")], "device": "cuda:0"}, IconState.CUDA),
+        ({"models": [told_model(device="mps")], "device": "mps"}, IconState.CUDA),
         ({"lock": m.LockInfo(device="cpu")}, IconState.CPU),
-        ({"models": [make_model()], "running": 1}, IconState.BUSY),
+        ({"models": [told_model()], "running": 1}, IconState.BUSY),
         ({"running": 1, "is_paused": True}, IconState.PAUSED),
         ({"status": m.Health.DEGRADED, "is_paused": True}, IconState.ERROR),
-        ({"models": [make_model(state=m.ModelState.BROKEN)]}, IconState.ERROR),
-        ({"models": [make_model(state=m.ModelState.LOADING)]}, IconState.IDLE),
+        ({"models": [told_model(state=m.ModelState.BROKEN)]}, IconState.ERROR),
+        ({"models": [told_model(state=m.ModelState.LOADING)]}, IconState.IDLE),
     ],
 )
 def test_what_the_icon_shows(fields: dict[str, Any], expected: IconState) -> None:
@@ -81,9 +82,9 @@ def test_a_daemon_that_is_gone_takes_its_jobs_along_and_is_not_announced() -> No
     ("fields", "has_mps", "expected"),
     [
         ({}, False, ()),
-        ({"load": make_load(gpus=[GPU])}, False, (DeviceChoice("cuda", "RTX"),)),
+        ({"load": told_load(gpus=[GPU])}, False, (DeviceChoice("cuda", "RTX"),)),
         (
-            {"load": make_load(gpus=[GPU, m.GpuSample(index=1, name="GTX")])},
+            {"load": told_load(gpus=[GPU, m.GpuSample(index=1, name="GTX")])},
             False,
             (DeviceChoice("cuda", ""), DeviceChoice("cuda:0", "RTX"), DeviceChoice("cuda:1", "GTX")),
         ),
@@ -166,7 +167,7 @@ def test_a_refused_file_is_told_by_its_name() -> None:
 
 
 def test_models_and_switches_follow_their_events() -> None:
-    state = online(models=[make_model(model="kokoro", state=m.ModelState.AVAILABLE, device="")])
+    state = online(models=[told_model(model="kokoro", state=m.ModelState.AVAILABLE, device="")])
     state = reduce(state, m.ModelLoaded(sequence=1, model="kokoro", device="cuda:0", load_s=1)).state
     assert (state.models[0].state, state.models[0].device) == (m.ModelState.LOADED, "cuda:0")
     switched = m.DeviceSwitched(sequence=2, model="kokoro", old="cuda:0", new="cpu", reason="GPU busy")
@@ -186,7 +187,7 @@ def test_trouble_stays_until_something_works() -> None:
 def test_outdated_only_while_both_versions_are_known() -> None:
     assert online(version="0.0.9").is_outdated
     assert not online(version="0.1.0").is_outdated
-    assert not reduce(TrayState(), StatusSeen(make_status(), "")).state.is_outdated
+    assert not reduce(TrayState(), StatusSeen(told_status(), "")).state.is_outdated
 
 
 # -- whatever comes ------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ _JOBS = st.builds(
     st.none() | st.floats(0, 1e6),
 )
 _MODELS = st.builds(
-    lambda model, state, device, detail: make_model(model=model, state=state, device=device, detail=detail),
+    lambda model, state, device, detail: told_model(model=model, state=state, device=device, detail=detail),
     st.sampled_from(["espeak", "kokoro"]),
     st.sampled_from(m.ModelState),
     st.sampled_from(["cpu", "cuda:0", "mps", ""]),
@@ -219,7 +220,7 @@ _LOCKS = st.builds(
     pid=st.none() | st.just(7),
 )
 _LOADS = st.builds(
-    lambda cpu, gpus: make_load(
+    lambda cpu, gpus: told_load(
         cpu_fraction=cpu,
         gpus=[
             m.GpuSample(index=number, name="RTX", utilisation_fraction=used)
@@ -230,7 +231,7 @@ _LOADS = st.builds(
     st.lists(st.none() | st.floats(0, 1), max_size=3),
 )
 _STATUSES = st.builds(
-    lambda **fields: StatusSeen(make_status(**fields), "0.1.0"),
+    lambda **fields: StatusSeen(told_status(**fields), "0.1.0"),
     status=st.sampled_from(m.Health),
     version=st.sampled_from(["0.1.0", "0.2.0"]),
     is_paused=st.booleans(),

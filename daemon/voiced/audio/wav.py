@@ -5,7 +5,6 @@ and nothing moves. Imports no audio library; any thread, any process.
 """
 
 import struct
-from typing import NamedTuple
 
 from voiced.audio.pcm import SAMPLE_BYTES
 from voiced.audio.tags import Tags, neat
@@ -14,20 +13,6 @@ WAV_HEADER_BYTES = 80
 _DS64_BYTES = 28
 _UNKNOWN = 0xFFFF_FFFF
 _PCM = 1
-
-
-class WavInfo(NamedTuple):
-    """What a header says."""
-
-    sample_rate_hz: int
-    channels: int
-    data_offset: int
-    data_bytes: int
-    """As declared; the file may hold less."""
-
-
-class NotWav(ValueError):
-    """The bytes are no header of PCM s16le."""
 
 
 def wav_header(data_bytes: int, sample_rate_hz: int, channels: int = 1, trailer_bytes: int = 0) -> bytes:
@@ -78,32 +63,3 @@ def wav_trailer(tags: Tags) -> bytes:
 def _entry(name: bytes, text: str) -> bytes:
     data = text.encode() + b"\0"
     return struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2)
-
-
-def parse_wav(start: bytes) -> WavInfo:
-    """Return what the first bytes of a file say; they must reach to the `data` chunk.
-
-    Raises:
-        NotWav: If they are no RIFF or RF64 header of PCM s16le.
-    """
-    if len(start) < 12 or start[:4] not in (b"RIFF", b"RF64") or start[8:12] != b"WAVE":
-        raise NotWav("no RIFF or RF64 header")
-    place, rate, channels, long_bytes = 12, 0, 0, None
-    while place + 8 <= len(start):
-        name, size = struct.unpack_from("<4sI", start, place)
-        place += 8
-        if name == b"data":
-            if not rate:
-                raise NotWav("the format is missing")
-            data_bytes = long_bytes if size == _UNKNOWN and long_bytes is not None else size
-            return WavInfo(rate, channels, place, data_bytes)
-        if place + size > len(start):
-            break
-        if name == b"ds64" and size >= _DS64_BYTES:
-            long_bytes = struct.unpack_from("<Q", start, place + 8)[0]
-        elif name == b"fmt " and size >= 16:
-            kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", start, place)
-            if (kind, bits) != (_PCM, 8 * SAMPLE_BYTES):
-                raise NotWav(f"format {kind} with {bits} bits is not PCM s16le")
-        place += size + size % 2
-    raise NotWav("no sound in it")

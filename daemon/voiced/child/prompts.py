@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from voiced.child.mailbox import PromptAsk, Recorded
 from voiced.engines.base import Prompt, Reference
-from voiced.files import write_atomically
+from voiced.files.atomic import write_atomically
 from voiced.models.prompt_file import PromptFacts, facts_of, pack_facts
 from voiced.models.tensor_header import header_of
 from voiced_ipc.errors import ReferenceRefused, SynthesisFailed

@@ -173,7 +173,7 @@ def _read(path: Path) -> str:
 
 def _write(path: Path, text: str, keys: "set[tuple[str, str, bool]]") -> None:
     """Write the changed file, if it says what it should: damage in it must not swallow an entry."""
-    from voiced.files import write_atomically
+    from voiced.files.atomic import write_atomically
 
     lexicon, problems = parse_lexicon(text)
     if {entry.key for entry in lexicon.entries} != keys:

@@ -40,7 +40,7 @@ def overrides_of(options: "argparse.Namespace") -> dict[str, object]:
     Raises:
         CommandFailed: If one is not KEY=VALUE, or no such setting.
     """
-    from voiced.config import KEYS
+    from voiced.config.keys import KEYS
 
     overrides: dict[str, object] = {}
     for pair in options.settings:

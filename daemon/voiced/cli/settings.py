@@ -8,7 +8,8 @@ from voiced.cli.exits import Exit
 from voiced.cli.output import print_json, print_lines
 from voiced.cli.parser import add_json
 from voiced.cli.part import Part
-from voiced.config import KEYS, Config, Problem, example, load_config
+from voiced.config import Config, Problem, example, load_config
+from voiced.config.keys import KEYS
 from voiced.paths import Paths, find_paths
 
 

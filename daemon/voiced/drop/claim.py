@@ -15,16 +15,10 @@ from typing import NamedTuple
 
 from voiced.drop.sidecar import is_sidecar, own_names
 from voiced.drop.verdict import CLAIMS_FOLDER
-from voiced.files import (
-    end_move,
-    first_free,
-    place,
-    printable,
-    rename_without_replacing,
-    shorten,
-    sweep_temporaries,
-    write_atomically,
-)
+from voiced.files.across import end_move
+from voiced.files.atomic import sweep_temporaries, write_atomically
+from voiced.files.names import printable, shorten
+from voiced.files.place import first_free, place, rename_without_replacing
 from voiced_ipc.messages import new_id
 
 _logger = logging.getLogger(__name__)

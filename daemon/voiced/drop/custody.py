@@ -13,7 +13,7 @@ from voiced.drop.sidecar import Sidecars
 from voiced.drop.sidecar_reader import SidecarReader
 from voiced.drop.terms import DropHooks, DropSettings, Judge
 from voiced.drop.verdict import Action, Facts, Verdict, look
-from voiced.files import printable
+from voiced.files.names import printable
 
 _logger = logging.getLogger(__name__)
 

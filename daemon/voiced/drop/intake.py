@@ -20,7 +20,7 @@ from voiced.drop.sidecar_reader import SidecarReader
 from voiced.drop.terms import DropHooks, DropSettings, Lease
 from voiced.drop.verdict import Action, Facts, Rules, Verdict, examine, is_passed_over, look
 from voiced.drop.walk import Walk, split
-from voiced.files import printable
+from voiced.files.names import printable
 
 _logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, NamedTuple, TypeVar
 
-from voiced.config import KEYS
-from voiced.files import printable, shorten, split_suffix
+from voiced.config.keys import KEYS
+from voiced.files.names import printable, shorten, split_suffix
 from voiced_ipc.messages import Subtitles
 
 SIDECAR_END = ".voiced.toml"

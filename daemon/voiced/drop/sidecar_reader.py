@@ -25,7 +25,8 @@ from voiced.drop.sidecar import (
 )
 from voiced.drop.terms import Judge
 from voiced.drop.verdict import Action, Facts, look
-from voiced.files import printable, write_atomically
+from voiced.files.atomic import write_atomically
+from voiced.files.names import printable
 
 _MAX_QUIET = 4096
 _TOO_LARGE = f"it is larger than {MAX_SIDECAR_BYTES >> 10} KiB"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voiced.drop.sidecar import is_sidecar
 from voiced.drop.verdict import is_download, is_passed_over
-from voiced.files import printable
+from voiced.files.names import printable
 
 _MAX_DEPTH = 64
 

@@ -21,7 +21,7 @@ from voiced.drop.intake import Intake
 from voiced.drop.lease import is_being_written, tells_writers
 from voiced.drop.terms import DropHooks, DropSettings, Lease
 from voiced.drop.verdict import CLAIMS_FOLDER
-from voiced.files import printable
+from voiced.files.names import printable
 
 _logger = logging.getLogger(__name__)
 

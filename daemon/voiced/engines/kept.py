@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from voiced.files import write_atomically
+from voiced.files.atomic import write_atomically
 from voiced.models.weight_cache import WeightFacts, dump_weight_facts, read_weight_facts
 
 logger = logging.getLogger(__name__)

@@ -5,14 +5,10 @@ Belongs to the loop.
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voiced.drop.claim import Claim, refuse
-from voiced.drop.sidecar import Sidecars
-from voiced.files import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
 from voiced.jobs.database import find_job, update_job
@@ -35,7 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_DISK_RETRY_S = 3.0
+DISK_RETRY_S = 3.0
+"""Pause before what the disk refused is tried again."""
 
 
 class DurableJobs:
@@ -95,61 +92,13 @@ class DurableJobs:
         """
         try:
             planned = await self._intake.plan_file(request, payload)
-            await self._accept(planned)
+            await self.accept(planned)
         except VoicedError:
             self._intake.give_back(request)
             raise
         return planned
 
-    async def take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
-        """Make a job of a dropped text, or set it aside with the reason.
-
-        A claim of an older run goes on; one of which something new is said begins anew.
-        """
-        try:
-            known = await self._store.find(claim.job_id)
-            state = JobState.QUEUED
-            if known is not None and known.state.is_final:
-                if await self._store.effect(lambda: os.path.lexists(claim.path)):
-                    await self._put_away(known)
-                return
-            if known is not None:
-                run = self._scheduler.find(claim.job_id)
-                if run is None:
-                    logger.info("job %s is all spoken: a sidecar came too late", claim.job_id)
-                    return
-                if not sidecars.has_news(known.order.sidecars):
-                    for problem in sidecars.problems:
-                        run.note(problem)
-                    return
-                state = JobState.PAUSED if run.is_paused else state
-                await self._withdraw(run)
-            planned = await self._intake.plan_claim(claim, sidecars.wishes)
-            order = planned.order._replace(sidecars=sidecars.digests)
-            notes = (*sidecars.problems, *planned.notes)
-            await self._accept(planned._replace(order=order, notes=notes), state)
-        except StorageFailed as error:
-            logger.error("a dropped text waits for the disk: %s", error.message)
-            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim, sidecars))
-        except VoicedError as error:
-            await self._refuse(claim, _with_notes(error.message, sidecars.problems), error.code.value)
-
-    async def _withdraw(self, run: Run) -> None:
-        """Let go of a dropped text's job without a word: it is planned anew, under the same id.
-
-        The ledger forgets it first: whenever the daemon ends, the claim lies there and is planned then.
-
-        Raises:
-            StorageFailed: If the disk refuses.
-        """
-        job = run.job
-        logger.info("job %s begins anew: its sidecar came", job.job_id)
-        self._scheduler.remove(run)
-        run.close()
-        await self._store.withdraw(job.job_id)
-        await self._sweep(job)
-
-    async def _accept(self, planned: Planned, state: JobState = JobState.QUEUED) -> None:
+    async def accept(self, planned: Planned, state: JobState = JobState.QUEUED) -> None:
         """Put a job into the store, then into the queue. What is in the store is accepted, whatever comes then.
 
         Raises:
@@ -162,19 +111,6 @@ class DurableJobs:
         except OSError as error:
             self._background.spawn(self._give_up(job, _unopened(error)))
         self._publish(m.JobAccepted, job=describe_job(job))
-
-    async def _refuse(self, claim: Claim, message: str, code: str) -> None:
-        logger.info("dropped text %s refused: %s", claim.job_id, code)
-        try:
-            place = await self._store.effect(
-                lambda: refuse(claim, self._intake.config.failed_folder, claim.relative, message)
-            )
-        except (OSError, StorageFailed) as fault:
-            logger.warning("dropped text %s stays claimed until the disk allows: %s", claim.job_id, fault)
-            self._background.later(_DISK_RETRY_S, lambda: self._refuse(claim, message, code))
-            return
-        discard(self._intake.folder(claim.job_id))
-        self._publish(m.FileRefused, path=printable(place), message=message)
 
     # -- at work --------------------------------------------------------------------------------------
 
@@ -199,7 +135,7 @@ class DurableJobs:
             OSError: If its files cannot be opened.
             UnknownModel, ModelMissing: If its model is gone.
         """
-        spec = self._intake.spec(job.order.speech.model)
+        spec = self._intake.casting.spec(job.order.speech.model)
         folder = self._intake.folder(job.job_id)
         with contextlib.ExitStack() as opened:
             part = PartFile(Path(job.order.part), job.progress.data_bytes)
@@ -254,7 +190,7 @@ class DurableJobs:
         self._publish(m.JobFinished, job=describe_job(job))
         self.room_made()
         if self._intake.folder(job.job_id).exists():
-            self._background.later(_DISK_RETRY_S, lambda: self._sweep(job))
+            self._background.later(DISK_RETRY_S, lambda: self.sweep(job))
 
     def fail(self, run: Run, error: VoicedError) -> None:
         """End a run that cannot go on; its spool is kept for a retry."""
@@ -275,23 +211,23 @@ class DurableJobs:
             await self._store.update(failed)
         except StorageFailed as fault:
             logger.warning("job %s: its end waits for the disk: %s", job.job_id, fault.message)
-            self._background.later(_DISK_RETRY_S, lambda: self._give_up(job, error))
+            self._background.later(DISK_RETRY_S, lambda: self._give_up(job, error))
             return
-        failed = await self._put_away(failed)
+        failed = await self.put_away(failed)
         self._publish(m.JobFailed, job=describe_job(failed))
         self.room_made()
 
-    async def _put_away(self, job: Job) -> Job:
+    async def put_away(self, job: Job) -> Job:
         """Move a dropped text where it belongs, and remember where that is; as soon as the disk allows."""
         try:
             return await self._store.do(lambda connection: _put_away_now(connection, job))
         except StorageFailed as error:
             logger.warning("job %s: its source stays where it is for now: %s", job.job_id, error.message)
-            self._background.later(_DISK_RETRY_S, lambda: self._put_away_again(job))
+            self._background.later(DISK_RETRY_S, lambda: self._put_away_again(job))
             return job
 
     async def _put_away_again(self, job: Job) -> None:
-        await self._put_away(job)
+        await self.put_away(job)
 
     # -- asked from outside ---------------------------------------------------------------------------
 
@@ -308,10 +244,10 @@ class DurableJobs:
             await self._store.update(job)
         except StorageFailed as error:
             logger.warning("job %s: its cancel waits for the disk: %s", job.job_id, error.message)
-            self._background.later(_DISK_RETRY_S, lambda: self._write_cancelled_again(job))
+            self._background.later(DISK_RETRY_S, lambda: self._write_cancelled_again(job))
             return job
-        job = await self._put_away(job)
-        await self._sweep(job)
+        job = await self.put_away(job)
+        await self.sweep(job)
         return job
 
     async def _write_cancelled_again(self, job: Job) -> None:
@@ -321,7 +257,7 @@ class DurableJobs:
         """Remove what a failed job has kept for a retry."""
         cancelled = job.moved(JobState.CANCELLED)
         await self._store.update(cancelled)
-        await self._sweep(cancelled)
+        await self.sweep(cancelled)
         self._publish(m.JobWasCancelled, job=describe_job(cancelled))
 
     async def hold(self, run: Run) -> None:
@@ -364,14 +300,14 @@ class DurableJobs:
             raise
         return f"goes on at segment {queued.progress.segments_done + 1} of {queued.order.segments}"
 
-    async def _sweep(self, job: Job) -> None:
+    async def sweep(self, job: Job) -> None:
         """Remove what a job has kept; as soon as the disk allows."""
         folder = self._intake.folder(job.job_id)
         with contextlib.suppress(OSError, StorageFailed):
             await self._store.effect(lambda: publish.remove_part(job))
         discard(folder)
         if folder.exists():
-            self._background.later(_DISK_RETRY_S, lambda: self._sweep(job))
+            self._background.later(DISK_RETRY_S, lambda: self.sweep(job))
 
 
 def _unopened(error: OSError) -> StorageFailed:
@@ -387,15 +323,10 @@ def _put_away_now(connection: "Connection", job: Job) -> Job:
         source = publish.put_away_source(known)
     else:
         kept = f"Its audio so far is kept: `voiced retry {known.job_id}` goes on from there."
-        why = _with_notes(f"{known.progress.error} {kept}", known.progress.notes)
+        why = publish.with_notes(f"{known.progress.error} {kept}", known.progress.notes)
         is_cancelled = known.state is JobState.CANCELLED
         source = publish.set_source_aside(known, "It was cancelled." if is_cancelled else why)
     if source != known.progress.source:
         known = known.moved(known.state, source=source)
         update_job(connection, known)
     return known
-
-
-def _with_notes(message: str, notes: tuple[str, ...]) -> str:
-    """Return what is told of a text that could not be spoken, with what was noted before."""
-    return "\n".join((message, *(f"Noted: {note}" for note in notes)))

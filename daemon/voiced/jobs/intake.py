@@ -12,37 +12,32 @@ from typing import NamedTuple
 from voiced.config import Config
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Wishes
-from voiced.files import printable
+from voiced.files.names import printable
 from voiced.jobs import resolve
 from voiced.jobs.assembly import Pauses
+from voiced.jobs.casting import Casting
 from voiced.jobs.job import Order, Speech, digest_of, stamp
-from voiced.jobs.resolve import Abilities, abilities_of
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.spool import PARTS_FOLDER, discard, read_plan
 from voiced.models.spec import ModelSpec
-from voiced.models.voices import Voices
 from voiced.paths import Paths
 from voiced.segments import Plan, PlanDamaged, unpack_plan
 from voiced.text.lexicon import Lexicon
 from voiced.text.plan import Limits, make_plan
 from voiced.text.spoken import spoken_forms
 from voiced.workers.link import Fields
-from voiced.workers.pool import Pool
-from voiced.workers.spawn import RunAs
 from voiced_ipc.errors import (
     InternalError,
     InvalidRequest,
     StorageFailed,
-    UnknownLanguage,
-    VoicedError,
 )
 from voiced_ipc.messages import Chapters, Lane, OnLongText, Output, Synthesize
 
+_INLINE_CHARS = 4000
+"""Texts up to this length with a known language are planned on the loop (a fraction of a millisecond)."""
 FIRST_SEGMENT_CHARS = 80
 """The first segment of a stream ends at the first clause of at most so many characters."""
 DEFAULT_LANGUAGE = "en"
-SPEAKER = "speaker"
-"""A model whose voices are its own."""
 SOURCE = "source"
 """Name of a handed-in document in its job's folder."""
 _LANES = {Output.STREAM: Lane.INTERACTIVE, Output.FILE: Lane.NORMAL}
@@ -58,17 +53,12 @@ class Planned(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class _Asked(NamedTuple):
-    """How a text is to be spoken."""
+class Machine(NamedTuple):
+    """What a request is told of the hardware."""
 
-    speech: Speech
-    spec: ModelSpec
-    language: str
-    """Empty = to be found out."""
-    likely_language: str
-    """What it is where the text does not tell."""
-    notes: tuple[str, ...] = ()
-    """What differs from what was asked for."""
+    tier: str = ""
+    max_text_chars: int = 0
+    """What `truncate` keeps on it; 0 = everything."""
 
 
 class Intake:
@@ -77,48 +67,23 @@ class Intake:
     Args:
         config: Fills in what a request leaves open; replaced on reload.
         paths: Where the spool lies.
-        pool: Knows the models and their voices.
+        casting: Knows who speaks.
         scribes: Read documents and find out languages.
-        added: The voices that were added.
     """
 
-    def __init__(
-        self, config: Config, paths: Paths, pool: Pool, scribes: Scribes, added: Voices | None = None
-    ) -> None:
+    def __init__(self, config: Config, paths: Paths, casting: Casting, scribes: Scribes) -> None:
         self.config = config
+        self.casting = casting
         self.lexicon = Lexicon()
         """How single words are spoken in small texts; replaced on reload. Scribes read the file themselves."""
-        self.tier = ""
-        """Of the hardware."""
-        self.resolve_device: Callable[[str], tuple[str, str]] = lambda device: (device, "")
-        """Gives the device that there is for the one asked for, and a note where it is another."""
-        self.max_text_chars = 0
-        """What `truncate` keeps on this hardware; 0 = everything."""
+        self.machine: Callable[[], Machine] = Machine
+        """Tells what is known of the hardware by now."""
         self._paths = paths
-        self._pool = pool
         self._scribes = scribes
-        self._added = Voices(paths.voices) if added is None else added
 
     def folder(self, job_id: str) -> Path:
         """Return a job's folder in the spool."""
         return self._paths.spool / job_id
-
-    def spec(self, model: str) -> ModelSpec:
-        """Return what is known of a model.
-
-        Raises:
-            UnknownModel, ModelMissing: If it cannot be loaded.
-        """
-        return self._pool.engine(model).spec
-
-    async def usage(self, order: Order) -> tuple[RunAs, int]:
-        """Return where and how a job is spoken, and the rate of its audio; what is not known is empty or 0."""
-        try:
-            engine = self._pool.engine(order.speech.model)
-            run = await self._pool.usage(order.speech.model, order.speech.device)
-        except VoicedError:  # it was accepted before, and its model has gone since
-            return RunAs("", ""), order.sample_rate_hz
-        return run, order.sample_rate_hz or engine.sample_rate_hz
 
     async def plan_stream(self, request: Synthesize, payload: bytes) -> Planned:
         """Return the planned stream.
@@ -127,11 +92,11 @@ class Intake:
             VoicedError: If it cannot be spoken as asked.
         """
         resolve.check_stream(request)
-        asked = await self._speech(request)
-        speech, spec, language, likely, notes = asked
+        cast = await self.casting.cast(request, self.config)
+        speech, spec, language, likely, notes = cast
         text = _decoded(payload)
         truncate = self._truncate_chars(request, len(text))
-        is_inline = language and len(text) <= resolve.INLINE_CHARS and spec.speaks_numbers
+        is_inline = language and len(text) <= _INLINE_CHARS and spec.speaks_numbers
         if is_inline and not truncate and not text.isspace():
             plan = make_plan(text, language=language, limits=self._limits(spec, is_stream=True))
             plan = spoken_forms(plan, text, self.lexicon)
@@ -141,7 +106,7 @@ class Intake:
             fields["truncate_chars"] = truncate
             header, packed = await self._scribes.prepare(fields, payload)
             plan, original = _unpacked(packed), _int(header, "original_chars")
-        self._check_found(asked, plan)
+        self.casting.check_language_found(cast, plan.language)
         order = self._order(request, digest_of(request, payload), speech, plan)
         return Planned(order, plan, spec, original, notes)
 
@@ -152,8 +117,8 @@ class Intake:
             VoicedError: If it cannot be spoken as asked; nothing is left in the spool.
         """
         file_format = resolve.check_format(request.format or self.config.format)
-        asked = await self._speech(request)
-        speech, spec, language, likely, notes = asked
+        cast = await self.casting.cast(request, self.config)
+        speech, spec, language, likely, notes = cast
         folder = self._make_folder(request.request_id)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {"folder": str(folder), "name": request.name}
@@ -164,7 +129,7 @@ class Intake:
         fields["truncate_chars"] = self._truncate_chars(request, len(payload))
         header, _ = await self._scribes.prepare(fields, payload)
         plan = _read_plan(folder)
-        self._check_found(asked, plan)
+        self.casting.check_language_found(cast, plan.language)
         order = self._order(request, digest_of(request, payload), speech, plan)._replace(
             format=file_format,
             sample_rate_hz=request.sample_rate_hz,
@@ -194,8 +159,8 @@ class Intake:
         config = self.config
         request = resolve.wished_request(claim.job_id, wishes, config)
         file_format = resolve.check_format(request.format or config.format)
-        asked = await self._speech(request)
-        speech, spec, language, likely, notes = asked
+        cast = await self.casting.cast(request, self.config)
+        speech, spec, language, likely, notes = cast
         folder = self._make_folder(claim.job_id)
         fields = self._prepare_fields(spec, language, likely, is_stream=False)
         fields |= {
@@ -205,7 +170,7 @@ class Intake:
         }
         header, _ = await self._scribes.prepare(fields)
         plan = _read_plan(folder)
-        self._check_found(asked, plan)
+        self.casting.check_language_found(cast, plan.language)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
             format=file_format,
@@ -241,77 +206,6 @@ class Intake:
 
     # -- parts ----------------------------------------------------------------------------------------
 
-    async def _speech(self, request: Synthesize) -> _Asked:
-        seed = int.from_bytes(request.request_id.encode()[:8], "little") & 0xFFFFFFFF
-        speech = resolve.resolve_speech(request, self.config, seed)
-        spec = self._pool.engine(speech.model).spec
-        other_size = self._pool.shelf.choose(speech.model).warning
-        device, note = self.device(request.device, spec)
-        speech = speech._replace(model=spec.model, device=device)
-        notes = (*filter(None, (note, other_size)), *resolve.ignored_controls(request, spec))
-        language, likely = request.language, self.config.language
-        # The embedded voices need not be asked: whatever the language is, they have one for it.
-        if speech.voice or language or spec.identity != SPEAKER:
-            can = await self.abilities(speech.model)
-            if language:
-                language = resolve.check_language(can.voices, language, speech.model, can.languages)
-            added = self._added.find(speech.voice) if speech.voice else None
-            is_seeded = request.seed is not None
-            speech, own, more = resolve.choose_voice(speech, can, added, is_seeded=is_seeded)
-            notes += more
-            if own is not None:
-                language = language or own.language
-            elif added is not None:
-                likely = added.language or likely
-        return _Asked(speech, spec, language or self._usual_language(spec), likely, notes)
-
-    def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
-        """Return the device of a request (empty = as decided), and what differs from the one asked for.
-
-        Raises:
-            InvalidRequest: If it is no device.
-            DeviceUnavailable: If it is not there, or not for this model, and strict mode forbids another.
-        """
-        device, note = resolve.check_device(asked, spec, is_strict=self.config.strict_device)
-        if not device:
-            return device, note
-        device, moved = self.resolve_device(device)
-        return device, note or moved
-
-    def _usual_language(self, spec: ModelSpec) -> str:
-        """The language where none was asked for; empty = it is found out."""
-        spoken = self._languages(spec)
-        if len(spoken) == 1:
-            return spoken[0]  # whatever the text looks like
-        configured = self.config.language
-        return configured if not spoken or resolve.is_spoken(configured, spoken) else ""
-
-    def _languages(self, spec: ModelSpec) -> tuple[str, ...]:
-        """What a model speaks, as far as it told; the embedded ones have a voice for everything."""
-        engine = self._pool.engine(spec.model)
-        return () if spec.is_embedded else abilities_of(engine.ready).languages
-
-    def _check_found(self, asked: _Asked, plan: Plan) -> None:
-        """Refuse a text whose language was found out and is not the model's, before its first word is spoken.
-
-        Raises:
-            UnknownLanguage: With the remedy.
-        """
-        languages = () if asked.language else self._languages(asked.spec)
-        if languages and not resolve.is_spoken(plan.language, languages):
-            raise UnknownLanguage(
-                f"the text seems to be in {plan.language!r}, which {asked.spec.model} does not speak; "
-                "choose another model, or give the language if that is wrong"
-            )
-
-    async def abilities(self, model: str) -> Abilities:
-        """Return what a model can do; waits for it to load where it never was.
-
-        Raises:
-            VoicedError: If it cannot be loaded.
-        """
-        return abilities_of((await self._pool.known(model)).ready)
-
     def _limits(self, spec: ModelSpec, *, is_stream: bool) -> Limits:
         return Limits(
             self.config.segment_chars or spec.max_segment_chars, FIRST_SEGMENT_CHARS if is_stream else 0
@@ -335,8 +229,8 @@ class Intake:
         }
 
     def _truncate_chars(self, request: Synthesize, chars: int) -> int:
-        asked = request.on_long_text is OnLongText.TRUNCATE and 0 < self.max_text_chars < chars
-        return self.max_text_chars if asked else 0
+        kept = self.machine().max_text_chars
+        return kept if request.on_long_text is OnLongText.TRUNCATE and 0 < kept < chars else 0
 
     def _order(self, request: Synthesize, digest: str, speech: Speech, plan: Plan) -> Order:
         return Order(

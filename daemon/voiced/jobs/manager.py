@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
+from voiced.jobs.abilities import Abilities
 from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
+from voiced.jobs.dropped import DroppedTexts
 from voiced.jobs.durable import DurableJobs
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake
 from voiced.jobs.job import Job, Order
 from voiced.jobs.pace import Pace
-from voiced.jobs.resolve import Abilities
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import Peer
 from voiced.jobs.store import Store
@@ -74,6 +75,7 @@ class JobManager:
             pool, pace, SchedulerLimits(config.attempts, config.segment_deadline_s), self, prompts
         )
         self.durable = DurableJobs(store, intake, finisher, self.scheduler, self.background, publish)
+        self._dropped = DroppedTexts(self.durable, store, intake, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._is_stopping = False
@@ -132,11 +134,11 @@ class JobManager:
         Raises:
             VoicedError: If there is no such model, or it cannot be loaded.
         """
-        return await self._intake.abilities(model)
+        return await self._intake.casting.abilities(model)
 
     def device(self, asked: str, spec: ModelSpec) -> tuple[str, str]:
-        """Return the device of a request, and what differs from the one asked for; see `Intake.device`."""
-        return self._intake.device(asked, spec)
+        """Return the device of a request, and what differs from the one asked for; see `Casting.device`."""
+        return self._intake.casting.device(asked, spec, is_strict=self._intake.config.strict_device)
 
     async def _stored(self, job_id: str) -> Job:
         job = await self._store.find(job_id)
@@ -188,7 +190,7 @@ class JobManager:
             await asyncio.shield(self._accepting[claim.job_id])
         if not self._is_stopping:  # else it is found again at the next start
             with self._reserved(claim.job_id, has_place=True):
-                await self.durable.take_claim(claim, sidecars)
+                await self._dropped.take(claim, sidecars)
 
     @contextlib.contextmanager
     def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[None]:
@@ -218,7 +220,8 @@ class JobManager:
             raise QueueFull(f"{limit} jobs are waiting already; ask again when some are done")
 
     async def _accepted(self, order: Order, original_chars: int, notes: tuple[str, ...]) -> m.Accepted:
-        run, rate_hz = await self._intake.usage(order)
+        run, rate_hz = await self._intake.casting.usage(order)
+        machine = self._intake.machine()
         return m.Accepted(
             request_id=order.job_id,
             job_id=order.job_id,
@@ -234,8 +237,8 @@ class JobManager:
             segments=order.segments,
             original_chars=original_chars,
             is_truncated=original_chars > order.chars,
-            tier=self._intake.tier,
-            max_text_chars=self._intake.max_text_chars,
+            tier=machine.tier,
+            max_text_chars=machine.max_text_chars,
             notes=list(notes),
         )
 

@@ -11,7 +11,9 @@ import shutil
 from pathlib import Path
 
 from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
-from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
+from voiced.files.atomic import fsync_folder
+from voiced.files.names import free_name, shorten, split_suffix
+from voiced.files.place import place, rename_without_replacing
 from voiced.jobs.job import Job
 from voiced_ipc.messages import Chapters, Subtitles
 
@@ -137,6 +139,11 @@ def set_source_aside(job: Job, message: str) -> str:
         return job.progress.source
     claim = claim_of(job)
     return str(refuse(claim, Path(job.order.failed_folder), claim.relative, message))
+
+
+def with_notes(message: str, notes: tuple[str, ...]) -> str:
+    """Return what is told of a text that could not be spoken, with what was noted before."""
+    return "\n".join((message, *(f"Noted: {note}" for note in notes)))
 
 
 def claim_of(job: Job) -> Claim:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from voiced.errors import LibraryError
-from voiced.files import printable
+from voiced.files.names import printable
 
 logger = logging.getLogger(__name__)
 

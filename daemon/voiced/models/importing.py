@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from voiced.errors import LibraryError
-from voiced.files import printable
+from voiced.files.names import printable
 from voiced.models.conversion import convert
 from voiced.models.library import Library, folder_name
 from voiced.models.manifest import FILES, FileEntry, Manifest, hash_files

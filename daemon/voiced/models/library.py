@@ -7,20 +7,20 @@ calls it in a thread, the command line directly. Never imports torch.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from voiced.errors import LibraryError
-from voiced.files import fsync_folder, printable
+from voiced.files.atomic import fsync_folder
+from voiced.files.names import printable
+from voiced.files.pid_lock import LockHeld, PidLock
 from voiced.models.catalogue import find_spec
 from voiced.models.manifest import FILES, MANIFEST, Manifest, listed, read_manifest, verify, write_manifest
 from voiced.models.spec import ModelSpec
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 _STAGING, _OLD, _GONE = ".staging-", ".old-", ".gone-"
 _LOCK = ".lock"
 _MODEL = re.compile(r"[a-z0-9][a-z0-9._-]*(:[A-Za-z0-9][A-Za-z0-9._-]*)?")
-_PID_WAIT_S = 0.5
-"""Greatest wait for the pid of a process that has taken the lock this very moment."""
 
 
 class Installed(NamedTuple):
@@ -64,7 +62,7 @@ class Library:
         self.folder = folder.absolute()
         self._seen: dict[str, _Seen] = {}
         self._looking = threading.Lock()
-        self._lock_descriptor = -1
+        self._lock: PidLock | None = None
         self._lock_depth = 0
 
     # -- what is here ---------------------------------------------------------------------------------
@@ -172,15 +170,21 @@ class Library:
         """
         if not self._lock_depth:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_descriptor = _take_lock(self.folder / _LOCK)
+            try:
+                self._lock = PidLock(self.folder / _LOCK)
+            except LockHeld as error:
+                raise LibraryError(
+                    f"another voiced (process {error.pid}) installs a model at this moment; "
+                    "try again when it is done"
+                ) from None
         self._lock_depth += 1
         try:
             yield
         finally:
             self._lock_depth -= 1
-            if not self._lock_depth:
-                os.ftruncate(self._lock_descriptor, 0)
-                os.close(self._lock_descriptor)
+            if self._lock is not None and not self._lock_depth:
+                self._lock.release()
+                self._lock = None
 
     def sweep(self) -> int:
         """Put right what a crash has left behind, and return how much it was; the lock is held for it.
@@ -348,31 +352,6 @@ def _read(place: Path, stamp: tuple[int, int, int]) -> _Seen:
     if find_spec(model) is None:
         return _Seen(stamp, None, f"this version of voiced knows no model {model}: `voiced rm {model}`")
     return _Seen(stamp, manifest)
-
-
-def _take_lock(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = _holder(descriptor)
-        os.close(descriptor)
-        raise LibraryError(
-            f"another voiced (process {pid}) installs a model at this moment; try again when it is done"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def _holder(descriptor: int) -> str:
-    end = time.monotonic() + _PID_WAIT_S
-    while time.monotonic() < end:
-        pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        if pid.isdecimal():
-            return pid
-        time.sleep(0.005)
-    return "unknown"
 
 
 def _make_lasting(files: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from voiced.files import printable, write_atomically
+from voiced.files.atomic import write_atomically
+from voiced.files.names import printable
 from voiced_ipc.errors import ModelDamaged
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ adapter is imported from it in a child, as a worker will. Blocking; for the comm
 
 import contextlib
 import datetime
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -23,7 +22,8 @@ from typing import NamedTuple
 import msgspec
 
 from voiced.errors import LibraryError
-from voiced.files import fsync_folder, write_atomically
+from voiced.files.atomic import fsync_folder, write_atomically
+from voiced.files.pid_lock import LockHeld, PidLock
 from voiced.models.overlay import (
     MAIN_REMEDY,
     MANIFEST,
@@ -185,19 +185,16 @@ def room_problem(family: str, needs_bytes: int, free_bytes: int) -> str:
 def _alone(folder: Path) -> Iterator[None]:
     """One installation at a time; the folder is made, for its owner alone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            who = file.read(20).strip() or "unknown"
-            raise LibraryError(
-                f"another `voiced engine` is at work (process {who}): wait until it is done"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    try:
+        lock = PidLock(folder / _LOCK)
+    except LockHeld as error:
+        raise LibraryError(
+            f"another `voiced engine` is at work (process {error.pid}): wait until it is done"
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _sweep(folder: Path) -> None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from voiced.files import sweep_temporaries
+from voiced.files.atomic import sweep_temporaries
 from voiced.models.cache_index import Bounds, CacheIndex, Entry, clear_folder
 from voiced.models.prompt_file import SUFFIX, PromptFacts, read_facts
 from voiced.models.voices import Recording, Voice, Voices, recordings_digest

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from voiced.files import fsync_folder, write_atomically
+from voiced.files.atomic import fsync_folder, write_atomically
 from voiced_ipc.errors import InvalidRequest, UnknownVoice
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from voiced.files import sweep_temporaries
+from voiced.files.atomic import sweep_temporaries
 from voiced.models.cache_index import Bounds, CacheIndex, Entry, Tally, clear_folder
 
 logger = logging.getLogger(__name__)

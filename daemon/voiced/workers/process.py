@@ -6,15 +6,13 @@ Belongs to the main thread, the loop's: a child's parent-death signal follows th
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from voiced.workers.child_process import ChildProcess
 from voiced.workers.growth import Growth
 from voiced.workers.link import Fields, FrameReader, LinkError, pack
 from voiced.workers.spawn import RunAs
@@ -98,9 +96,8 @@ class WorkerProcess(asyncio.Protocol):
         self.tasks = Tasks()
         """What it was given."""
         self._frames = FrameReader()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
         self._transport: asyncio.Transport | None = None
-        self._pidfd: int | None = None
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -123,32 +120,17 @@ class WorkerProcess(asyncio.Protocol):
             for end in (ours, theirs):
                 # A whole chunk of audio without a stop of the writer.
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            self._process = subprocess.Popen(
-                [*command, "--link-fd", str(theirs.fileno()), "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=dict(environment),
-                pass_fds=[theirs.fileno()],
-                # Its own session: Ctrl+C in the daemon's terminal is the daemon's.
-                start_new_session=True,
-            )
+            self._process = ChildProcess(command, environment, theirs)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
         loop = asyncio.get_running_loop()
-        self._watch(loop)
+        self._process.watch(loop, self._reap)
         ours.setblocking(False)
         await loop.connect_accepted_socket(lambda: self, ours)
         self._send(load)
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Reap the child the moment it ends, where the system tells; else when the link ends."""
-        assert self._process is not None
-        if hasattr(os, "pidfd_open"):
-            self._pidfd = os.pidfd_open(self._process.pid)
-            loop.add_reader(self._pidfd, self._reap)
 
     @property
     def pid(self) -> int:
@@ -229,9 +211,8 @@ class WorkerProcess(asyncio.Protocol):
     def kill(self, reason: str) -> None:
         """End it now."""
         self.end_reason = self.end_reason or reason
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until it is gone; return whether it is."""
@@ -329,7 +310,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end (called by the loop); the exit code tells why."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self._process.is_alive:
             self._reap()
         else:
             # Most children are ending just now; one that closed its link and lives on is of no use.
@@ -370,15 +351,11 @@ class WorkerProcess(asyncio.Protocol):
             self.growth = self.growth.after(self.size_bytes)
 
     def _reap(self) -> None:
-        """Take the exit code; what the child said last is still read before it counts as gone."""
+        """Take note of its end; what the child said last is still read before it counts as gone."""
         loop = asyncio.get_running_loop()
         if self._process is not None:
-            code = self._process.wait()
-            self.end_reason = self.end_reason or _describe(code)
-        if self._pidfd is not None:
-            loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None
+            reason = self._process.reap(loop)
+            self.end_reason = self.end_reason or reason
         if self._transport is None or self._transport.is_closing():
             self._bury()
         else:
@@ -391,12 +368,3 @@ class WorkerProcess(asyncio.Protocol):
         self.state = WorkerState.GONE
         self.tasks.lose()
         self._on_change(self)
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from voiced.models.abilities import Abilities
+from voiced.models.ability_cache import AbilityCache
 from voiced.models.apple import MlxChoice, on_apple
 from voiced.models.catalogue import CATALOGUE, find_spec
 from voiced.models.library import Library, folder_name
@@ -29,7 +29,7 @@ class Shelf:
         self.overlays = Overlays(overlays)
         self.is_apple = False
         """Whether this machine has one of Apple's chips."""
-        self._abilities = Abilities(weights.parent / "abilities")
+        self._abilities = AbilityCache(weights.parent / "abilities")
         self._models = models
         self._weights = weights
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,3 +71,23 @@ def box(data: bytes, *names: bytes) -> bytes:
         else:
             raise KeyError(name)
     return data
+
+
+class WavSays(NamedTuple):
+    """What the header of a WAV file declares."""
+
+    sample_rate_hz: int
+    channels: int
+    data_bytes: int
+
+
+def wav_says(header: bytes) -> WavSays:
+    """Return what a header of ours says, by the offsets of its chunks: JUNK or ds64, fmt, data."""
+    assert header[8:16] in (b"WAVEJUNK", b"WAVEds64")
+    assert (header[48:52], header[72:76]) == (b"fmt ", b"data")
+    channels, rate_hz = struct.unpack_from("<HI", header, 58)
+    if header[:4] == b"RF64":
+        assert header[4:8] == header[76:80] == b"\xff" * 4
+        return WavSays(rate_hz, channels, struct.unpack_from("<Q", header, 28)[0])
+    assert header[:4] == b"RIFF"
+    return WavSays(rate_hz, channels, struct.unpack_from("<I", header, 76)[0])

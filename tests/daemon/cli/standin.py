@@ -9,6 +9,7 @@ from typing import Any
 
 import zmq
 
+from tests.told import told_job, told_load, told_model, told_status
 from voiced_ipc import Endpoint, codec
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
@@ -108,7 +109,9 @@ def spoken(*chunks: bytes, notes: tuple[str, ...] = ()) -> Answer:
 
     def answer(request: m.Synthesize, payload: bytes) -> Answers:
         job_id = request.request_id
-        done = m.Done(request_id=job_id, job=job(job_id, state=m.JobState.DONE, notes=list(notes)), samples=0)
+        done = m.Done(
+            request_id=job_id, job=told_job(job_id, state=m.JobState.DONE, notes=list(notes)), samples=0
+        )
         return [
             (accepted(request), b""),
             *(
@@ -145,89 +148,15 @@ def accepted(request: m.Synthesize) -> m.Accepted:
     )
 
 
-def job(job_id: str, **changes: Any) -> m.JobInfo:
-    """Return a running job, changed."""
-    fields: dict[str, Any] = {
-        "job_id": job_id,
-        "state": m.JobState.RUNNING,
-        "lane": m.Lane.NORMAL,
-        "output": m.Output.FILE,
-        "name": "book.txt",
-        "model": "espeak",
-        "voice": "en",
-        "language": "en",
-        "device": "cpu",
-        "format": "wav",
-        "chars": 1000,
-        "segments": 10,
-        "segments_done": 4,
-        "audio_s": 61.5,
-        "created": "2026-01-02T03:04:05Z",
-        "updated": "2026-01-02T03:04:06Z",
-        "elapsed_s": 1.0,
-        "eta_s": 90.0,
-        "rtf": 0.0163,
-        "first_audio_ms": 4.2,
-        "path": "",
-        "words_spoken": 0,
-        "words_missed": 0,
-        "error_code": "",
-        "error": "",
-    }
-    return m.JobInfo(**(fields | changes))
-
-
 def status(**changes: Any) -> m.Status:
-    """Return the status of a well daemon, changed."""
-    import voiced
-
-    fields: dict[str, Any] = {
-        "request_id": "",
-        "status": m.Health.OK,
-        "device": "cpu",
-        "version": voiced.__version__,
-        "pid": 2**22 + 1,
-        "started": "2026-01-02T03:04:05Z",
-        "uptime_s": 3723.0,
-        "is_paused": False,
-        "lock": m.LockInfo(device="auto"),
-        "system_info": m.HardwareInfo(
-            tier="cpu-small", cpu_model="A Processor", physical_cores=2, logical_cores=4, memory_bytes=8 << 30
-        ),
-        "cache_stats": m.CacheStats(),
-        "load": m.LoadInfo(
-            taken="2026-01-02T03:04:05Z",
-            cpu_fraction=0.25,
-            own_cpu_fraction=0.5,
-            memory_fraction=0.4,
-            memory_available_bytes=4 << 30,
-            own_memory_bytes=50 << 20,
-        ),
-        "models": [model()],
-        "jobs": [],
-        "queued": 1,
-        "running": 1,
-        "finished": 7,
-        "drop_folder": m.DropFolderInfo(path="/home/me/Voiced/Drop", is_watched=True),
-        "audio_folder": "/home/me/Voiced/Audio",
-        "failed_folder": "/home/me/Voiced/Failed",
-        "incoming_folder": "",
-    }
-    return m.Status(**(fields | changes))
+    """Return the status of a well daemon at work, changed."""
+    at_work = {"load": told_load(), "models": [model()], "queued": 1, "running": 1, "finished": 7}
+    return told_status(**at_work | changes)
 
 
 def model() -> m.ModelInfo:
-    """Return a loaded model."""
-    return m.ModelInfo(
-        model="espeak",
-        engine="espeak",
-        state=m.ModelState.LOADED,
-        device="cpu",
-        licence="GPL-3.0",
-        sample_rate_hz=22050,
-        workers=1,
-        rss_bytes=12 << 20,
-    )
+    """Return a loaded model with a worker."""
+    return told_model(workers=1, rss_bytes=12 << 20)
 
 
 def statuses(**changes: Any) -> Answer:

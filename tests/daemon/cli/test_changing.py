@@ -8,6 +8,7 @@ import pytest
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.standin import StandIn
+from tests.told import told_job
 from voiced.cli.exits import Exit
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
@@ -18,7 +19,7 @@ OTHER = "77b0" + "0" * 28
 
 @pytest.mark.parametrize(("command", "kind"), [("pause", m.Pause), ("resume", m.Resume)])
 def test_holding_the_daemon_and_jobs(run: Run, daemon: StandIn, command: str, kind: type[m.Request]) -> None:
-    daemon.answers |= standin.jobs_of(standin.job(ID), standin.job(OTHER))
+    daemon.answers |= standin.jobs_of(told_job(ID), told_job(OTHER))
     assert run(command).code == Exit.OK
     assert run(command, "3f", "77").code == Exit.OK
     assert [request.job_id for request in daemon.of(kind)] == [None, ID, OTHER]
@@ -38,16 +39,16 @@ def test_all_takes_those_that_it_concerns(
     run: Run, daemon: StandIn, command: str, kind: type[m.Request]
 ) -> None:
     daemon.answers |= standin.jobs_of(
-        standin.job(ID, state=m.JobState.FAILED),
-        standin.job(OTHER),
-        standin.job("5" * 32, state=m.JobState.DONE),
+        told_job(ID, state=m.JobState.FAILED),
+        told_job(OTHER),
+        told_job("5" * 32, state=m.JobState.DONE),
     )
     assert run(command, "--all").code == Exit.OK
     assert [request.job_id for request in daemon.of(kind)] == [OTHER if command == "cancel" else ID]
 
 
 def test_one_refusal_does_not_stop_the_others(run: Run, daemon: StandIn) -> None:
-    daemon.answers |= standin.jobs_of(standin.job(ID), standin.job(OTHER))
+    daemon.answers |= standin.jobs_of(told_job(ID), told_job(OTHER))
     ran = run("cancel", "nope", "77", "3f")
     assert ran.code == Exit.DATA
     assert "'nope'" in ran.err
@@ -155,7 +156,7 @@ def test_the_tray_takes_the_place_of_the_command(voiced: Voiced, tmp_path: objec
 
 
 def test_config_needs_no_daemon(run: Run, user: object) -> None:
-    from voiced.config import KEYS
+    from voiced.config.keys import KEYS
 
     out = run("config").out
     for key in KEYS:

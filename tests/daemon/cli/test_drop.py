@@ -13,6 +13,7 @@ import pytest
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.standin import StandIn
+from tests.told import told_job
 from voiced.cli.exits import Exit
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
@@ -33,7 +34,7 @@ def incoming(user: Path, daemon: StandIn) -> Path:
     def look(request: m.GetJob, payload: bytes) -> standin.Answers:
         looks[request.job_id] = looks.get(request.job_id, 0) + 1
         state = m.JobState.DONE if looks[request.job_id] > 1 else m.JobState.RUNNING
-        job = standin.job(
+        job = told_job(
             request.job_id,
             name=names[request.job_id],
             state=state,
@@ -115,7 +116,7 @@ def test_a_failed_job_is_1_and_tells_how_to_go_on(
     run: Run, daemon: StandIn, incoming: Path, book: Path
 ) -> None:
     def failed(request: m.GetJob, payload: bytes) -> standin.Answers:
-        job = standin.job(request.job_id, state=m.JobState.FAILED, error="the disk is full")
+        job = told_job(request.job_id, state=m.JobState.FAILED, error="the disk is full")
         return [(m.JobReply(request_id=request.request_id, job=job), b"")]
 
     daemon.answers[m.GetJob] = failed
@@ -163,7 +164,7 @@ def test_one_name_is_for_one_document(run: Run, book: Path) -> None:
 
 def test_ctrl_c_leaves_the_jobs_alone(daemon: StandIn, incoming: Path, book: Path) -> None:
     daemon.answers[m.GetJob] = lambda request, payload: [
-        (m.JobReply(request_id=request.request_id, job=standin.job(request.job_id)), b"")
+        (m.JobReply(request_id=request.request_id, job=told_job(request.job_id)), b"")
     ]
     process = subprocess.Popen([sys.executable, "-m", "voiced", "drop", str(book)], stderr=subprocess.PIPE)
     daemon.await_request(m.GetJob)

@@ -10,6 +10,7 @@ import pytest
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.standin import StandIn
+from tests.told import told_job
 from voiced import exit_codes
 from voiced.cli.exits import CommandFailed, Exit, exit_for
 from voiced.errors import AlreadyRunning, ConfigError, UnsafeFolder
@@ -122,7 +123,7 @@ def test_a_fault_of_ours_has_no_traceback_unless_asked_for(
 
 def test_a_reader_that_goes_away_is_no_error(daemon: StandIn) -> None:
     names = "x" * 120
-    jobs = [standin.job(f"{n:032x}", name=names) for n in range(200)]
+    jobs = [told_job(f"{n:032x}", name=names) for n in range(200)]
     daemon.answers |= standin.jobs_of(*jobs)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "voiced", "jobs", "--json"],
@@ -149,7 +150,7 @@ def test_a_full_disk_behind_the_output_is_told(daemon: StandIn, voiced: Voiced, 
 
 
 def test_names_are_printed_whatever_the_terminal_can_show(daemon: StandIn, voiced: Voiced) -> None:
-    daemon.answers |= standin.jobs_of(standin.job("a" * 32, name="书\x1b[31m.txt"))
+    daemon.answers |= standin.jobs_of(told_job("a" * 32, name="书\x1b[31m.txt"))
     environ = os.environ | {"PYTHONIOENCODING": "ascii:strict", "LC_ALL": "C", "PYTHONUTF8": "0"}
     done = voiced("jobs", env=environ)
     assert done.returncode == 0

@@ -13,6 +13,7 @@ import pytest
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run
 from tests.daemon.cli.standin import StandIn
+from tests.told import told_job
 from voiced.cli.exits import Exit
 from voiced_ipc import messages as m
 
@@ -38,7 +39,7 @@ def test_status_as_json_is_the_schema(run: Run, daemon: StandIn) -> None:
 
 
 def test_lists_as_json(run: Run, daemon: StandIn) -> None:
-    daemon.answers |= standin.jobs_of(standin.job(ID))
+    daemon.answers |= standin.jobs_of(told_job(ID))
     assert set(_json(run, "jobs", "--json")["jobs"][0]) == _names(m.JobInfo)
     assert set(_json(run, "job", ID, "--json")) == _names(m.JobInfo)
     assert set(_json(run, "voices", "--json")["voices"][0]) == _names(m.VoiceInfo)
@@ -51,7 +52,7 @@ def test_lists_as_json(run: Run, daemon: StandIn) -> None:
 def test_the_status_page(run: Run, daemon: StandIn) -> None:
     daemon.answers[m.GetStatus] = standin.statuses(
         problems=["voiced.toml: device: 'x' cannot be used"],
-        jobs=[standin.job(ID, name=f"{n}.txt") for n in range(13)],
+        jobs=[told_job(ID, name=f"{n}.txt") for n in range(13)],
         lock=m.LockInfo(device="cpu", until="2026-01-02T05:00:00Z"),
         drop_folder=m.DropFolderInfo(
             path="/d", is_watched=False, is_paused=True, waiting=2, detail="it is gone"
@@ -110,7 +111,7 @@ def test_why(run: Run, daemon: StandIn) -> None:
 
 def test_jobs_filters(run: Run, daemon: StandIn) -> None:
     daemon.answers |= standin.jobs_of(
-        standin.job(ID, state=m.JobState.FAILED, error="disk full"), standin.job(OTHER)
+        told_job(ID, state=m.JobState.FAILED, error="disk full"), told_job(OTHER)
     )
     assert len(_json(run, "jobs", "--json", "--state", "failed")["jobs"]) == 1
     assert len(_json(run, "jobs", "--json", "--state", "failed", "--state", "running")["jobs"]) == 2
@@ -120,7 +121,7 @@ def test_jobs_filters(run: Run, daemon: StandIn) -> None:
 
 
 def test_ids_may_be_shortened(run: Run, daemon: StandIn) -> None:
-    daemon.answers |= standin.jobs_of(standin.job(ID), standin.job(OTHER))
+    daemon.answers |= standin.jobs_of(told_job(ID), told_job(OTHER))
     assert _json(run, "job", "3f2", "--json")["job_id"] == ID
     assert _json(run, "job", OTHER, "--json")["job_id"] == OTHER
     ran = run("job", "3f")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voiced.drop.claim import claim_file, discard_claim, find_claims, refuse, write_note
-from voiced.files import place
+from voiced.files.place import place
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ import ctypes, hashlib, os, sys, time
 from pathlib import Path
 import watchdog.observers.inotify_move_event_grouper
 from voiced.drop import watch
-from voiced.files import _exclusive_rename
+from voiced.files.rename import _exclusive_rename
 _exclusive_rename()
 if os.geteuid() == 0:
     os.setgroups([])

@@ -5,12 +5,19 @@ from typing import Any
 
 import pytest
 
+from voiced.jobs.abilities import Abilities, VoiceRow, abilities_of
+from voiced.jobs.choose_voice import check_language, choose_voice, find_voice
 from voiced.jobs.job import Speech, dump_order, load_order
-from voiced.jobs.resolve import Abilities, VoiceRow, abilities_of, check_language, choose_voice
 from voiced.models.voices import Recording, Voice
 from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
 
 OWN = (VoiceRow("serena", "Serena", ("en",)),)
+VOICES = [
+    VoiceRow("en-gb", "English (GB)", ("en-gb", "en")),
+    VoiceRow("en-us", "English (US)", ("en-us", "en")),
+    VoiceRow("fr-fr", "French", ("fr-fr", "fr")),
+    VoiceRow("mute", "No language", ()),
+]
 SPEAKERS = Abilities(OWN)
 CLONES = Abilities(identities=("prompt",), languages=("en", "de"), reference_s=(3.0, 60.0), can_blend=True)
 DESCRIBED = Abilities(identities=("description",))
@@ -144,3 +151,41 @@ def test_a_job_remembers_its_voice() -> None:
     order = make_order()
     kept = order._replace(speech=order.speech._replace(voice="anna", voice_digest="abc", description="x"))
     assert load_order(dump_order(kept)) == kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("en-us", "en-us"),
+        ("fr", "fr-fr"),
+        ("FR", "fr-fr"),
+        ("en", "en-gb"),
+        ("fr+f3", "fr-fr+f3"),
+        ("en-us+", "en-us+"),
+    ],
+)
+def test_a_voice_is_found_by_id_or_language(asked: str, found: str) -> None:
+    assert find_voice(VOICES, asked, "espeak").voice == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"), [("en-uk", "did you mean"), ("zzzzzz", "voiced voices"), ("", "no voice")]
+)
+def test_an_unknown_voice_is_refused_with_a_hint(asked: str, hint: str) -> None:
+    with pytest.raises(UnknownVoice, match=hint):
+        find_voice(VOICES, asked, "espeak")
+
+
+@pytest.mark.parametrize(("asked", "found"), [("fr", "fr"), ("fr-CA", "fr-ca"), ("EN_gb", "en-gb")])
+def test_a_language_is_taken_where_a_voice_speaks_it(asked: str, found: str) -> None:
+    assert check_language(VOICES, asked, "espeak") == found
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(UnknownLanguage, match="tlh"):
+        check_language(VOICES, "tlh", "espeak")
+
+
+def test_a_row_without_languages_has_none() -> None:
+    assert VOICES[-1].language == ""
+    assert VOICES[0].language == "en-gb"

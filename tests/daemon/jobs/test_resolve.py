@@ -7,24 +7,15 @@ import pytest
 from voiced.config import Config
 from voiced.drop.sidecar import RULES, Wishes
 from voiced.jobs.resolve import (
-    VoiceRow,
     check_format,
-    check_language,
     check_stream,
-    find_voice,
     resolve_speech,
     wished_request,
 )
-from voiced_ipc.errors import InvalidRequest, UnknownLanguage, UnknownVoice
+from voiced_ipc.errors import InvalidRequest
 from voiced_ipc.messages import Chapters, Lane, Output, Subtitles, Synthesize
 
 CONFIG = Config(model="espeak", voice="en-gb", speed=2.0, pitch=0.5, volume=0.5)
-VOICES = [
-    VoiceRow("en-gb", "English (GB)", ("en-gb", "en")),
-    VoiceRow("en-us", "English (US)", ("en-us", "en")),
-    VoiceRow("fr-fr", "French", ("fr-fr", "fr")),
-    VoiceRow("mute", "No language", ()),
-]
 
 
 def request(**fields: object) -> Synthesize:
@@ -47,39 +38,6 @@ def test_what_is_asked_goes_before() -> None:
     assert (speech.voice, speech.seed, speech.speed, speech.device) == ("fr-fr", 0, 1.0, "cpu")
 
 
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ("en-us", "en-us"),
-        ("fr", "fr-fr"),
-        ("FR", "fr-fr"),
-        ("en", "en-gb"),
-        ("fr+f3", "fr-fr+f3"),
-        ("en-us+", "en-us+"),
-    ],
-)
-def test_a_voice_is_found_by_id_or_language(asked: str, found: str) -> None:
-    assert find_voice(VOICES, asked, "espeak").voice == found
-
-
-@pytest.mark.parametrize(
-    ("asked", "hint"), [("en-uk", "did you mean"), ("zzzzzz", "voiced voices"), ("", "no voice")]
-)
-def test_an_unknown_voice_is_refused_with_a_hint(asked: str, hint: str) -> None:
-    with pytest.raises(UnknownVoice, match=hint):
-        find_voice(VOICES, asked, "espeak")
-
-
-@pytest.mark.parametrize(("asked", "found"), [("fr", "fr"), ("fr-CA", "fr-ca"), ("EN_gb", "en-gb")])
-def test_a_language_is_taken_where_a_voice_speaks_it(asked: str, found: str) -> None:
-    assert check_language(VOICES, asked, "espeak") == found
-
-
-def test_an_unknown_language_is_refused() -> None:
-    with pytest.raises(UnknownLanguage, match="tlh"):
-        check_language(VOICES, "tlh", "espeak")
-
-
 def test_formats() -> None:
     assert check_format("flac") == "flac"
     with pytest.raises(InvalidRequest, match="wav, flac"):
@@ -99,11 +57,6 @@ def test_what_a_stream_cannot_have_is_refused_not_left_out(fields: dict[str, Any
     check_stream(request())
     with pytest.raises(InvalidRequest):
         check_stream(request(**fields))
-
-
-def test_a_row_without_languages_has_none() -> None:
-    assert VOICES[-1].language == ""
-    assert VOICES[0].language == "en-gb"
 
 
 def test_what_no_sidecar_says_is_left_open() -> None:

@@ -183,7 +183,7 @@ def test_a_worker_that_does_not_go_is_killed(tmp_path: Path) -> None:
         assert stage.pool.free_worker("tone") is None
         await stage.until(lambda: "unloaded" in stage.kinds())
         assert worker._process is not None
-        assert worker._process.returncode == -9
+        assert worker._process._process.returncode == -9
         assert (stage.kinds()[-1], stage.events[-1].text) == ("unloaded", "somebody asked for it")
         assert not stage.pool.unload("tone", "again")
 

@@ -60,8 +60,8 @@ def with_child(body: str, play: Callable[[Watched], Awaitable[None]]) -> None:
             worker.kill("the test is over")
             await worker.is_gone()
         assert worker._process is not None
-        assert worker._process.returncode is not None
-        assert worker._pidfd is None
+        assert worker._process._process.returncode is not None
+        assert worker._process._pidfd is None
 
     asyncio.run(main())
 

@@ -1,24 +1,31 @@
-"""One daemon for each state folder: whoever holds the lock may bind the sockets."""
+"""Locks between processes: who holds one can be named."""
 
 import fcntl
 import os
 import time
 from pathlib import Path
 
-from voiced.errors import AlreadyRunning
-
 _WRITES_S = 0.5
 """Greatest wait for the pid of a process that has taken the lock this very moment."""
 
 
-class InstanceLock:
+class LockHeld(Exception):
+    """Another process holds the lock."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(f"process {pid} holds the lock")
+        self.pid = pid
+        """Of that process, or `unknown`."""
+
+
+class PidLock:
     """An advisory lock on a file that holds the pid; the kernel lets go of it however the process ends."""
 
     def __init__(self, file: Path) -> None:
         """Take the lock.
 
         Raises:
-            AlreadyRunning: If another process holds it; the message names its pid.
+            LockHeld: If another process holds it.
             OSError: If the file cannot be made.
         """
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -27,10 +34,7 @@ class InstanceLock:
         except BlockingIOError:
             pid = _holder(self._descriptor)
             os.close(self._descriptor)
-            raise AlreadyRunning(
-                f"voiced runs already as process {pid} (lock {file}); `voiced status` shows it, "
-                "`voiced restart` starts it anew"
-            ) from None
+            raise LockHeld(pid) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 

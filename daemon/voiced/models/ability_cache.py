@@ -15,7 +15,7 @@ _VERSION = 1
 """Another layout or meaning of the frame makes old files void."""
 
 
-class Abilities:
+class AbilityCache:
     """The abilities below a folder.
 
     Args:
