@@ -24,14 +24,6 @@ class Span(NamedTuple):
     end: int
 
 
-class Mark(NamedTuple):
-    """Where a chapter begins."""
-
-    title: str
-    start_sample: int
-    """At the spool's rate."""
-
-
 class Line(NamedTuple):
     """A segment and when it is heard."""
 
@@ -83,26 +75,6 @@ def read_timeline(folder: Path) -> list[Span]:
         return []
     whole = len(data) // _ROW.size * _ROW.size
     return [Span(*row) for row in _ROW.iter_unpack(data[:whole])]
-
-
-def chapter_marks(plan: Plan, spans: Sequence[Span]) -> tuple[Mark, ...]:
-    """Return where the chapters of a plan begin in its sound; the first at 0, each later than the one before.
-
-    A chapter without sound, or whose rows an earlier version did not write, has no mark.
-    """
-    marks: list[Mark] = []
-    for index, segment in enumerate(plan.segments[: len(spans)]):
-        is_new = index == 0 or segment.chapter != plan.segments[index - 1].chapter
-        if not (is_new and plan.chapters):
-            continue
-        start = spans[index].start if index else 0
-        mark = Mark(plan.chapters[segment.chapter], start)
-        if marks and start <= marks[-1].start_sample:
-            if start == marks[-1].start_sample and spans[index].end > start:
-                marks[-1] = mark  # the one before had nothing to say
-            continue
-        marks.append(mark)
-    return tuple(marks)
 
 
 def spoken_lines(plan: Plan, spans: Sequence[Span]) -> Iterator[Line]:

@@ -11,8 +11,8 @@ from voiced_ipc.errors import StorageFailed
 
 if TYPE_CHECKING:
     from voiced.audio.subtitles import Cue
+    from voiced.chapters import ChapterMark
     from voiced.segments import Plan
-    from voiced.timeline import Mark
 
 
 def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
@@ -89,8 +89,9 @@ def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
             yield Cue(start / rate, end / rate, words)
 
 
-def _chapters(folder: Path) -> "tuple[Mark, ...]":
-    from voiced.timeline import chapter_marks, read_timeline
+def _chapters(folder: Path) -> "tuple[ChapterMark, ...]":
+    from voiced.chapters import chapter_marks
+    from voiced.timeline import read_timeline
 
     return chapter_marks(_read_plan(folder), read_timeline(folder))
 
