@@ -29,11 +29,18 @@ class EdgeTrimmer:
         """In what is held: one past the last sample that is no silence."""
         self._out = 0
         """Samples given out."""
+        self._cut = 0
+        """Samples of silence before them."""
 
     @property
     def samples(self) -> int:
         """Samples given out until now."""
         return self._out
+
+    @property
+    def leading_samples(self) -> int:
+        """Samples of silence that were cut off the beginning."""
+        return self._cut
 
     def feed(self, pcm: bytes) -> bytes:
         """Return what is certain to belong to the segment after `pcm` has come; may be empty.
@@ -43,6 +50,7 @@ class EdgeTrimmer:
         """
         if not self._out and not self._held:
             start = _first_loud(pcm)
+            self._cut += start
             if start * _WIDTH == len(pcm):
                 return b""
             pcm = pcm[start * _WIDTH :]
