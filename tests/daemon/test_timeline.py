@@ -86,3 +86,18 @@ def test_it_is_the_same_however_often_it_was_taken_up(
         done = data.draw(st.integers(done, end)) if end < len(placed) else end
     for name in (TIMELINE_FILE, WORDS_FILE) if placed else ():
         assert (broken / name).read_bytes() == (straight / name).read_bytes()
+
+
+@given(
+    st.one_of(st.binary(max_size=80), st.lists(st.integers(0, 5), max_size=30).map(bytes)), st.integers(0, 4)
+)
+def test_a_damaged_file_of_words_is_cut_to_what_is_whole(
+    tmp_path_factory: pytest.TempPathFactory, damaged: bytes, done: int
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / WORDS_FILE).write_bytes(damaged)
+    write(folder, done, ROWS[:1])
+    words = read_words(folder)
+    assert words[done] == ROWS[0].heard
+    assert list(words) == sorted(words)
+    assert max(words) == done
