@@ -5,7 +5,7 @@ switch read it. Every character of the text belongs to exactly one segment.
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -25,6 +25,17 @@ class Break(IntEnum):
     """The end of the text: no pause."""
 
 
+class Edit(NamedTuple):
+    """Where a segment is spoken in other words than it is written."""
+
+    start: int
+    """First character of what is written, from the segment's own."""
+    chars: int
+    """How long that is."""
+    spoken_chars: int
+    """How long what is spoken for it is."""
+
+
 class Segment(NamedTuple):
     """A piece of text synthesised at once."""
 
@@ -41,6 +52,8 @@ class Segment(NamedTuple):
     chapter: int = 0
     spoken: str | None = None
     """What the engine is given; None = the text itself. Empty = nothing to say (white space)."""
+    edits: tuple[Edit, ...] = ()
+    """Where `spoken` is not the text, in order."""
 
 
 class Plan(NamedTuple):
@@ -75,7 +88,7 @@ def unpack_plan(data: bytes) -> Plan:
         version, chars, language, rows, chapters = msgpack.unpackb(data)
         if version != PLAN_FORMAT:
             raise PlanDamaged(f"format {version}, this version reads {PLAN_FORMAT}")
-        segments = tuple(Segment._make([*row[:5], Break(row[5]), *row[6:]]) for row in rows)
+        segments = tuple(map(_segment, rows))
         plan = Plan(chars, language, segments, tuple(chapters))
         is_whole = covers(plan)
     except PlanDamaged:
@@ -85,6 +98,12 @@ def unpack_plan(data: bytes) -> Plan:
     if not is_whole:
         raise PlanDamaged("the segments do not cover the text")
     return plan
+
+
+def _segment(row: list[Any]) -> Segment:
+    """A row of a plan; those that an earlier version wrote have no edits."""
+    edits = (Edit._make(map(int, edit)) for edit in row[8]) if len(row) > 8 else ()
+    return Segment._make([*row[:5], Break(row[5]), *row[6:8], tuple(edits), *row[9:]])
 
 
 def covers(plan: Plan) -> bool:

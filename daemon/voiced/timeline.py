@@ -1,7 +1,8 @@
-"""Where each segment of a durable job lies in its sound: a small file beside its plan, and what is made of it.
+"""Where each segment of a durable job lies in its sound, and when its words are heard: two files beside its plan.
 
-The file has a row for each segment, written with its audio and before the ledger counts it; what lies beyond the ledger
-is cut off when a job is taken up again. Chapter marks and subtitles are made of the plan and the rows.
+Both are written with the audio and before the ledger counts it; what lies beyond the ledger is cut off when a job is
+taken up again. `timeline` has a row for each segment. `words` is there where subtitles were asked for, with a record
+for each segment whose words the engine told. Chapters and subtitles are made of the plan and of these.
 """
 
 import os
@@ -10,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from voiced.segments import Plan
-
-TIMELINE_FILE = "timeline"
-"""Its name in the folder of a job."""
+TIMELINE_FILE, WORDS_FILE = "timeline", "words"
+"""Their names in the folder of a job."""
 _ROW = struct.Struct("<QQ")
+_RECORD = struct.Struct("<II")
+"""What stands before the words of a segment: its number, from 1 because a hole in a file reads as zeros; and bytes."""
 
 
 class Span(NamedTuple):
@@ -24,55 +25,72 @@ class Span(NamedTuple):
     end: int
 
 
-class Mark(NamedTuple):
-    """Where a chapter begins."""
+class Placed(NamedTuple):
+    """A segment in the sound."""
 
-    title: str
-    start_sample: int
-    """At the spool's rate."""
-
-
-class Line(NamedTuple):
-    """A segment and when it is heard."""
-
-    segment: int
-    start_sample: int
-    end_sample: int
+    span: Span
+    heard: bytes = b""
+    """When its words are, as `voiced.word_times` packs it; empty = that is not known."""
 
 
 class TimelineFile:
-    """The rows of a job in the making.
+    """The rows and words of a job in the making.
 
     Args:
-        path: Of the file; made where it is not there.
-        segments_done: Rows that the ledger knows of. Those that are missing, of a job that an earlier version began,
-            are zeros.
+        folder: Of the job; the files are made where they are not there.
+        segments_done: What the ledger knows of. Rows that are missing, of a job that an earlier version began, are
+            zeros.
+        has_words: Words are kept, too.
 
     Raises:
-        OSError: If it cannot be opened.
+        OSError: If they cannot be opened.
     """
 
-    def __init__(self, path: Path, segments_done: int) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.ftruncate(self._descriptor, segments_done * _ROW.size)
+    def __init__(self, folder: Path, segments_done: int, *, has_words: bool = False) -> None:
+        self._rows, self._words = _open(folder / TIMELINE_FILE), -1
+        os.ftruncate(self._rows, segments_done * _ROW.size)
+        self._words_bytes = 0
+        if has_words:
+            self._words = _open(folder / WORDS_FILE)
+            self._words_bytes = _whole_bytes((folder / WORDS_FILE).read_bytes(), segments_done)
+            os.ftruncate(self._words, self._words_bytes)
 
-    def writer(self, first: int, spans: Sequence[Span]) -> Callable[[], None]:
-        """Return the work that writes the rows from segment `first` on; for the store's thread."""
-        rows = b"".join(_ROW.pack(*span) for span in spans)
+    def writer(self, first: int, placed: Sequence[Placed]) -> Callable[[], None]:
+        """Return the work that writes the segments from `first` on, in order; for the store's thread."""
+        writes = [(self._rows, b"".join(_ROW.pack(*one.span) for one in placed), first * _ROW.size)]
+        if self._words >= 0:
+            words = b"".join(
+                _RECORD.pack(number, len(one.heard)) + one.heard
+                for number, one in enumerate(placed, first + 1)
+                if one.heard
+            )
+            writes.append((self._words, words, self._words_bytes))
+            self._words_bytes += len(words)
 
         def write() -> None:
-            if os.pwrite(self._descriptor, rows, first * _ROW.size) != len(rows):
-                raise OSError("the rows of the timeline were cut short")
-            # Before the ledger: what it knows of must be there after a crash.
-            getattr(os, "fdatasync", os.fsync)(self._descriptor)
+            for descriptor, data, offset in writes:
+                if data:
+                    _write(descriptor, data, offset)
 
         return write
 
     def close(self) -> None:
-        """Close the file."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        """Close the files."""
+        for descriptor in (self._rows, self._words):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._rows = self._words = -1
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    if os.pwrite(descriptor, data, offset) != len(data):
+        raise OSError("what was written of the timeline was cut short")
+    # Before the ledger: what it knows of must be there after a crash.
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def read_timeline(folder: Path) -> list[Span]:
@@ -85,28 +103,27 @@ def read_timeline(folder: Path) -> list[Span]:
     return [Span(*row) for row in _ROW.iter_unpack(data[:whole])]
 
 
-def chapter_marks(plan: Plan, spans: Sequence[Span]) -> tuple[Mark, ...]:
-    """Return where the chapters of a plan begin in its sound; the first at 0, each later than the one before.
-
-    A chapter without sound, or whose rows an earlier version did not write, has no mark.
-    """
-    marks: list[Mark] = []
-    for index, segment in enumerate(plan.segments[: len(spans)]):
-        is_new = index == 0 or segment.chapter != plan.segments[index - 1].chapter
-        if not (is_new and plan.chapters):
-            continue
-        start = spans[index].start if index else 0
-        mark = Mark(plan.chapters[segment.chapter], start)
-        if marks and start <= marks[-1].start_sample:
-            if start == marks[-1].start_sample and spans[index].end > start:
-                marks[-1] = mark  # the one before had nothing to say
-            continue
-        marks.append(mark)
-    return tuple(marks)
+def read_words(folder: Path) -> dict[int, bytes]:
+    """Return the words in a job's folder by their segment, packed; none where there is no such file."""
+    try:
+        data = (folder / WORDS_FILE).read_bytes()
+    except FileNotFoundError:
+        return {}
+    return {number - 1: data[start:end] for number, start, end in _records(data)}
 
 
-def spoken_lines(plan: Plan, spans: Sequence[Span]) -> Iterator[Line]:
-    """Return the segments that are heard, and when, in the order of the plan."""
-    for index, span in enumerate(spans[: len(plan.segments)]):
-        if span.end > span.start:
-            yield Line(index, span.start, span.end)
+def _records(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (number of the segment, start, end) of the whole records up to the first that is none."""
+    last, place = 0, 0
+    while place + _RECORD.size <= len(data):
+        number, size = _RECORD.unpack_from(data, place)
+        start, end = place + _RECORD.size, place + _RECORD.size + size
+        if number <= last or end > len(data):
+            return
+        yield number, start, end
+        last, place = number, end
+
+
+def _whole_bytes(data: bytes, segments_done: int) -> int:
+    """How much of a file of words belongs to segments that are done."""
+    return max((end for number, _, end in _records(data) if number <= segments_done), default=0)

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiced.segments import PLAN_FORMAT, Break, Plan, PlanDamaged, Segment, covers, pack_plan, unpack_plan
+from voiced.segments import (
+    PLAN_FORMAT,
+    Break,
+    Edit,
+    Plan,
+    PlanDamaged,
+    Segment,
+    covers,
+    pack_plan,
+    unpack_plan,
+)
 
 LENGTHS = st.lists(
     st.tuples(
@@ -33,6 +43,22 @@ def test_a_plan_comes_back(rows: list[tuple[int, int, Break, str | None]], chapt
     again = unpack_plan(pack_plan(plan))
     assert again == plan
     assert all(isinstance(segment.after, Break) for segment in again.segments)
+
+
+@given(edits=st.lists(st.builds(Edit, *[st.integers(0, 2**40)] * 3), max_size=5).map(tuple))
+def test_edits_come_back(edits: tuple[Edit, ...]) -> None:
+    segment = Segment(0, 3, 0, 3, "en", Break.END, spoken="other", edits=edits)
+    plan = Plan(3, "en", (segment,))
+    again = unpack_plan(pack_plan(plan))
+    assert again == plan
+    assert all(isinstance(edit, Edit) for edit in again.segments[0].edits)
+
+
+def test_the_plan_of_an_earlier_version_is_read() -> None:
+    (segment,) = unpack_plan(
+        msgpack.packb([PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en", 5, 0, "a"]], []])
+    ).segments
+    assert segment == Segment(0, 1, 0, 1, "en", Break.END, 0, "a", ())
 
 
 @given(rows=LENGTHS, place=st.integers(0, 400), byte=st.integers(0, 255), cut=st.integers(0, 400))
@@ -61,6 +87,8 @@ def test_damage_is_told_or_harmless(
         [PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en", 77, 0, None]], []],
         [PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en"]], []],
         [PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en", 2, 0, None, "more"]], []],
+        [PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en", 2, 0, None, [[0, 1]]]], []],
+        [PLAN_FORMAT, 1, "en", [[0, 1, 0, 1, "en", 2, 0, None, [[0, 1, "x"]]]], []],
         [PLAN_FORMAT, 1, "en", [[None, 1, 0, 1, "en", 2, 0, None]], []],
         [PLAN_FORMAT, 0, "en", 5, []],
         [PLAN_FORMAT, 0, "en", [], None],

@@ -21,7 +21,8 @@ from voiced.audio.frames import frame_of
 from voiced.audio.labels import COMMENTED, OGG, chapter_comments, labels
 from voiced.audio.pcm import samples_of
 from voiced.audio.sink import Sink
-from voiced.audio.tags import Span, Tags
+from voiced.audio.tags import Tags
+from voiced.chapters import ChapterSpan
 from voiced.iso639 import three_letters
 from voiced_ipc.errors import InternalError
 
@@ -68,7 +69,7 @@ class Outline(NamedTuple):
     samples: int
     """At least 1."""
     tags: Tags = Tags()
-    chapters: tuple[Span, ...] = ()
+    chapters: tuple[ChapterSpan, ...] = ()
     cover: Cover | None = None
 
 
@@ -157,7 +158,7 @@ def _labels(outline: Outline) -> dict[str, str]:
     return told
 
 
-def _chapter(number: int, span: Span, time_base: Fraction) -> "Chapter":
+def _chapter(number: int, span: ChapterSpan, time_base: Fraction) -> "Chapter":
     return {
         "id": number,
         "start": span.start,

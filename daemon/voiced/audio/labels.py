@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from voiced.audio.tags import Span, Tags, neat
+from voiced.audio.tags import Tags, neat
+from voiced.chapters import ChapterSpan
 from voiced.iso639 import three_letters
 
 OGG = ("ogg", "opus")
@@ -31,7 +32,7 @@ def labels(format_: str, tags: Tags) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def chapter_comments(chapters: Iterable[Span], sample_rate_hz: int) -> dict[str, str]:
+def chapter_comments(chapters: Iterable[ChapterSpan], sample_rate_hz: int) -> dict[str, str]:
     """Return chapters as comments, as Xiph's "Chapter Extension" has them."""
     told: dict[str, str] = {}
     for number, chapter in enumerate(chapters):

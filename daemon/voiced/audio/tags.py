@@ -1,11 +1,11 @@
 """What a finished file says about itself: title, author, chapters, cover. Values and pure rules, cheap to import."""
 
-import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from voiced.audio.pcm import resampled_length
-from voiced.timeline import Mark
+from voiced.chapters import ChapterMark, ChapterSpan, chapter_spans
 
 MAX_CHARS = 1000
 """Of one tag: more is a mistake, and some readers refuse it."""
@@ -24,20 +24,10 @@ class Tags(NamedTuple):
     comment: str = ""
     cover: Path | None = None
     """A JPEG or PNG."""
-    chapters: tuple[Mark, ...] = ()
+    chapters: tuple[ChapterMark, ...] = ()
     track: int = 0
     """Which of `tracks` files of one text; 0 = it is the only one."""
     tracks: int = 0
-
-
-class Span(NamedTuple):
-    """A chapter, at the rate of the file."""
-
-    title: str
-    start: int
-    """First sample."""
-    end: int
-    """One past the last sample."""
 
 
 def neat(text: str) -> str:
@@ -51,27 +41,20 @@ _JOINERS = "\u200c\u200d\u200e\u200f"
 """Not shown, and yet part of words in Persian, Hindi, and of mixed directions."""
 
 
-def spans(marks: tuple[Mark, ...], samples: int, old_rate_hz: int, new_rate_hz: int) -> tuple[Span, ...]:
-    """Return the chapters of a file in order: one begins where the one before ends, the last ends with the file.
+def chapters_at(
+    marks: Iterable[ChapterMark], samples: int, old_rate_hz: int, new_rate_hz: int
+) -> tuple[ChapterSpan, ...]:
+    """Return the chapters of a file, see `chapter_spans`; their titles neat, and their numbers where they have none.
 
     Args:
-        marks: In any order; what begins at or beyond the end, or where the next begins, is left out.
+        marks: At the old rate.
         samples: Length of the sound, at the old rate.
         old_rate_hz: Of the marks.
         new_rate_hz: Of the file.
-
-    The first begins at 0, as players want it. One without a title gets its number.
     """
-    end = resampled_length(samples, old_rate_hz, new_rate_hz)
-    titles: dict[int, str] = {}
-    for mark in sorted(marks, key=lambda mark: mark.start_sample):
-        start = resampled_length(max(0, mark.start_sample), old_rate_hz, new_rate_hz)
-        if start < end:
-            titles[start] = neat(mark.title)
-    starts = [0, *list(titles)[1:], end] if titles else []
-    return tuple(
-        Span(title or str(number), start, stop)
-        for number, (title, (start, stop)) in enumerate(
-            zip(titles.values(), itertools.pairwise(starts), strict=True), 1
-        )
+    moved = (
+        ChapterMark(neat(mark.title), resampled_length(max(0, mark.start), old_rate_hz, new_rate_hz))
+        for mark in marks
     )
+    found = chapter_spans(moved, resampled_length(samples, old_rate_hz, new_rate_hz))
+    return tuple(span._replace(title=span.title or str(number)) for number, span in enumerate(found, 1))

@@ -30,11 +30,18 @@ class EdgeTrimmer:
         """In what is held: one past the last sample that is no silence."""
         self._out = 0
         """Samples given out."""
+        self._cut = 0
+        """Samples of silence before them."""
 
     @property
     def samples(self) -> int:
         """Samples given out until now."""
         return self._out
+
+    @property
+    def leading_samples(self) -> int:
+        """Samples of silence that were cut off the beginning."""
+        return self._cut
 
     def feed(self, pcm: bytes) -> bytes:
         """Return what is certain to belong to the segment after `pcm` has come; may be empty.
@@ -45,6 +52,7 @@ class EdgeTrimmer:
         begin = 0
         if not self._out and not self._held:
             begin = _first_loud(pcm)
+            self._cut += begin
             if begin * _WIDTH == len(pcm):
                 return b""
         if loud := _after_last_loud(pcm):

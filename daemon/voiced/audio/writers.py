@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from voiced.audio import containers, loudness, pcm
 from voiced.audio.cover import Cover, NoCover, read_cover
 from voiced.audio.formats import FORMATS, LOUDNESS_LUFS, Format, format_of, rate_for
-from voiced.audio.tags import Span, Tags, spans
+from voiced.audio.tags import Tags, chapters_at
 from voiced.audio.wav import WAV_HEADER_BYTES, wav_header, wav_trailer
+from voiced.chapters import ChapterSpan
 from voiced_ipc.errors import InvalidRequest, StorageFailed
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ def _check(known: Format, samples: int, target: Target) -> None:
 
 def _chapters_of(
     known: Format, spool: Spool, target: Target, rate_hz: int
-) -> tuple[tuple[Span, ...], list[str]]:
-    found = spans(target.tags.chapters, spool.samples, spool.sample_rate_hz, rate_hz)
+) -> tuple[tuple[ChapterSpan, ...], list[str]]:
+    found = chapters_at(target.tags.chapters, spool.samples, spool.sample_rate_hz, rate_hz)
     most = known.most_chapters
     if most is None or len(found) <= most:
         return found, []

@@ -11,8 +11,9 @@ from voiced_ipc.errors import StorageFailed
 
 if TYPE_CHECKING:
     from voiced.audio.subtitles import Cue
-    from voiced.segments import Plan
-    from voiced.timeline import Mark
+    from voiced.chapters import ChapterMark
+    from voiced.segments import Plan, Segment
+    from voiced.word_times import WordTime
 
 
 def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
@@ -72,25 +73,43 @@ def write_subtitles(task: SubtitlesOf) -> Fields:
 
 
 def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
-    """The lines of a stretch of a job, in seconds from its beginning."""
-    from voiced.audio.subtitles import Cue
-    from voiced.timeline import read_timeline, spoken_lines
+    """A cue for each segment of a job, or of a chapter of it, that is heard; in seconds from the beginning."""
+    from voiced.audio.subtitles import Cue, CueWord
+    from voiced.timeline import read_timeline, read_words
 
     folder = Path(task.folder)
-    plan, rate = _read_plan(folder), task.sample_rate_hz
-    with (folder / "text").open("rb") as text:
-        for line in spoken_lines(plan, read_timeline(folder)):
-            if line.start_sample < task.start or (task.end and line.start_sample >= task.end):
+    plan, words, rate = _read_plan(folder), read_words(folder), task.sample_rate_hz
+    with (folder / "text").open("rb") as file:
+        for index, (segment, span) in enumerate(zip(plan.segments, read_timeline(folder), strict=False)):
+            is_asked = task.start <= span.start and (not task.end or span.start < task.end)
+            if span.end <= span.start or not is_asked:
                 continue
-            segment = plan.segments[line.segment]
-            text.seek(segment.byte_start)
-            words = " ".join(text.read(segment.byte_end - segment.byte_start).decode().split())
-            start, end = line.start_sample - task.start, line.end_sample - task.start
-            yield Cue(start / rate, end / rate, words)
+            file.seek(segment.byte_start)
+            text = file.read(segment.byte_end - segment.byte_start).decode()
+            start, end = span.start - task.start, span.end - task.start
+            yield Cue(
+                start / rate,
+                end / rate,
+                text,
+                tuple(
+                    CueWord(word.place, (start + word.sample) / rate)
+                    for word in _words(segment, text, words.get(index, b""))
+                ),
+            )
 
 
-def _chapters(folder: Path) -> "tuple[Mark, ...]":
-    from voiced.timeline import chapter_marks, read_timeline
+def _words(segment: "Segment", text: str, packed: bytes) -> "list[WordTime]":
+    """When the words of a segment are heard, by their places in its text."""
+    from voiced.word_times import unpack_words, written_words
+
+    spoken = text if segment.spoken is None else segment.spoken
+    lead = len(spoken) - len(spoken.lstrip())  # the engine was given it without
+    return written_words(text, segment.edits, unpack_words(packed), lead)
+
+
+def _chapters(folder: Path) -> "tuple[ChapterMark, ...]":
+    from voiced.chapters import chapter_marks
+    from voiced.timeline import read_timeline
 
     return chapter_marks(_read_plan(folder), read_timeline(folder))
 

@@ -143,6 +143,8 @@ def _request(fields: dict[str, Any], segment: dict[str, Any]) -> SegmentRequest:
         pitch=float(fields.get("pitch", 1.0)),
         volume=float(fields.get("volume", 1.0)),
         description=fields.get("description") or "",
+        # A segment in pieces is several texts to the engine, whose places are not those of the whole.
+        tells_words=bool(fields.get("tells_words")) and not fields.get("max_chars"),
     )
 
 

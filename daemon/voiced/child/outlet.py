@@ -1,8 +1,9 @@
 """The audio of one segment on its way to the daemon: trimmed, faded, cut into frames. For every kind of worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from voiced.audio.trim import EdgeTrimmer
+from voiced.word_times import WordTime, pack_words
 from voiced.workers.link import Fields
 
 FIRST_CHUNK_S = 0.03
@@ -59,17 +60,31 @@ class Outlet:
         self._waiting.append(self._trimmer.finish())
         self._flush()
 
-    def finish(self, words: int, missed: list[tuple[int, int]], **told_too: object) -> None:
+    def finish(
+        self,
+        words: int,
+        missed: list[tuple[int, int]],
+        heard: Sequence[WordTime] = (),
+        **told_too: object,
+    ) -> None:
         """Send the rest, unless that was done, and that the segment was spoken.
 
         Args:
             words: Words of its text; 0 where the engine does not tell of words.
             missed: (start, end) of those that were not spoken.
+            heard: When they were spoken, in samples of what the engine gave.
             told_too: More fields of the `spoken` frame.
         """
         self.send_rest()
         told = {"samples": self._trimmer.samples, "words": words, "missed": missed, **told_too}
-        self._send({"type": "spoken", **self._fields, **told}, b"")
+        self._send({"type": "spoken", **self._fields, **told}, pack_words(self._in_sound(heard)))
+
+    def _in_sound(self, heard: Sequence[WordTime]) -> Iterator[WordTime]:
+        """What is told in samples of the trimmed sound; what lies behind its end was no sound."""
+        cut, length = self._trimmer.leading_samples, self._trimmer.samples
+        for word in heard:
+            if word.sample - cut < length:
+                yield WordTime(word.place, max(0, word.sample - cut))
 
     def _trim(self) -> None:
         """Trimming costs by the call: what could not be sent yet anyway is gathered for one."""

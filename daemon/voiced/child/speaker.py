@@ -174,7 +174,8 @@ class Speaker:
             for segment in fields["segments"]
         )
         speech = speech_of(*(float(fields.get(name, 1.0)) for name in ("speed", "pitch", "volume")))
-        return Utterance(fields["task"], bool(fields.get("is_stream")), speech, pieces)
+        is_stream, tells_words = bool(fields.get("is_stream")), bool(fields.get("tells_words"))
+        return Utterance(fields["task"], is_stream, speech, pieces, tells_words)
 
     def _named_voice(self, name: str) -> str:
         """The identifier of a voice that was asked for, with its variant; empty = none was."""
@@ -245,8 +246,9 @@ class Speaker:
                 rehearse(espeak.sample_rate_hz)
 
         def work(request: bytes, write: Any) -> int:
-            task, is_stream, speech, pieces = msgpack.unpackb(request)
-            utterance = Utterance(task, is_stream, Speech(*speech), tuple(Piece(*piece) for piece in pieces))
+            task, is_stream, speech, pieces, tells_words = msgpack.unpackb(request)
+            spoken = tuple(Piece(*piece) for piece in pieces)
+            utterance = Utterance(task, is_stream, Speech(*speech), spoken, tells_words)
             return speak(espeak, utterance, write, voice)
 
         others = [fork for _, fork in self._spares] + [task.fork for task in self._running.values()]

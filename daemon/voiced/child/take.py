@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from voiced.audio.check import Fault, faults_of
-from voiced.engines.base import SegmentRequest
+from voiced.engines.base import Heard, SegmentRequest
 from voiced.engines.ending import ENDLESS
+from voiced.word_times import WordTime
 
 if TYPE_CHECKING:
     from voiced.engines.base import FloatArray
@@ -25,10 +26,14 @@ class Take:
         self._sample_rate_hz = sample_rate_hz
         self._chunks: list[FloatArray] = []
         self._is_endless = False
+        self.heard: tuple[WordTime, ...] = ()
+        """When its words are heard, as far as the engine told."""
 
-    def hear(self, chunk: "FloatArray") -> None:
-        """Take the next samples."""
-        if chunk is ENDLESS:
+    def hear(self, chunk: "FloatArray | Heard") -> None:
+        """Take the next samples, or when words are heard."""
+        if isinstance(chunk, Heard):
+            self.heard += chunk.words
+        elif chunk is ENDLESS:
             self._is_endless = True
         else:
             self._chunks.append(chunk)

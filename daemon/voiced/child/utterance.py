@@ -10,6 +10,7 @@ from typing import NamedTuple
 from voiced.child.outlet import Outlet
 from voiced.engines.espeak import SILENT_ABOUT_WORDS, Espeak, EspeakFailed, Speech
 from voiced.engines.words import Word, missed_words, says_nothing, words_of
+from voiced.word_times import WordTime
 from voiced.workers.link import Fields, pack
 
 SPEECH_FAILED = 3
@@ -35,6 +36,8 @@ class Utterance(NamedTuple):
     is_stream: bool
     speech: Speech
     pieces: tuple[Piece, ...]
+    tells_words: bool
+    """When each word is heard is asked for."""
 
 
 def end_frame(task: int) -> bytes:
@@ -106,4 +109,9 @@ def _speak_piece(espeak: Espeak, utterance: Utterance, piece: Piece, sender: _Se
     if piece.identifier.partition("+")[0] in SILENT_ABOUT_WORDS:
         outlet.finish(0, [])
     else:
-        outlet.finish(len(words_of(piece.text)), missed_words(piece.text, spoken))
+        heard = [WordTime(max(0, word.start), max(0, word.sample)) for word in spoken]
+        outlet.finish(
+            len(words_of(piece.text)),
+            missed_words(piece.text, spoken),
+            heard if utterance.tells_words else (),
+        )

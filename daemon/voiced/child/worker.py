@@ -25,7 +25,7 @@ from voiced.child.pieces import pieces_of
 from voiced.child.prompts import Prompts
 from voiced.child.self_test import self_test
 from voiced.child.take import Take
-from voiced.engines.base import Engine, LoadSettings, LoadStep, SegmentRequest
+from voiced.engines.base import Engine, Heard, LoadSettings, LoadStep, SegmentRequest
 from voiced.workers.link import ChildLink, Fields
 from voiced_ipc.errors import EngineLoadFailed, RequestRejected, SynthesisFailed, VoicedError
 
@@ -247,7 +247,8 @@ class Worker:
             while (earlier := next(iter(outlets))) != place:
                 _end_aloud(outlets.pop(earlier), takes[earlier])
             takes[place].hear(chunk)
-            outlets[place].hear(to_pcm16(chunk))
+            if not isinstance(chunk, Heard):
+                outlets[place].hear(to_pcm16(chunk))
         if not task.cancelled.is_set():
             for place, outlet in outlets.items():
                 _end_aloud(outlet, takes[place])
@@ -267,7 +268,7 @@ class Worker:
                 best, faults = second, now
         outlet = self._outlet(task, take.request.place)
         outlet.hear(to_pcm16(best.samples))
-        outlet.finish(0, [], faults=_words(faults), redone=_words(redone))
+        outlet.finish(0, [], best.heard, faults=_words(faults), redone=_words(redone))
 
     def _outlet(self, task: Task, place: int) -> Outlet:
         return Outlet({"task": task.task, "index": place}, self._rate_hz, task.is_stream, self._mailbox.send)
@@ -276,7 +277,9 @@ class Worker:
     def _rate_hz(self) -> int:
         return self._engine.capabilities.sample_rate_hz
 
-    def _chunks(self, task: Task, batch: tuple[SegmentRequest, ...]) -> Iterator[tuple[int, "FloatArray"]]:
+    def _chunks(
+        self, task: Task, batch: tuple[SegmentRequest, ...]
+    ) -> Iterator[tuple[int, "FloatArray | Heard"]]:
         """What the engine makes, up to a cancel; an engine that does not look is left at its next chunk."""
         for part in _parts(batch, task.max_chars):
             for place, chunk in self._engine.speak(part, task.cancelled):

@@ -126,18 +126,18 @@ def _try(options: argparse.Namespace) -> int:
     language = options.language or _language_of(text)
     form = spoken_form(text, language, lexicon, spells_numbers=options.numbers)
     is_changed = form is not None
-    form = text if form is None else form
+    spoken = text if form is None else form.text
     if options.json:
-        print_json({"text": text, "spoken": form, "language": language, "is_changed": is_changed})
+        print_json({"text": text, "spoken": spoken, "language": language, "is_changed": is_changed})
     else:
-        print(printable(form))
+        print(printable(spoken))
         _tell_problems(problems)
     if options.play:
         from voiced.cli.dispatch import part_of
         from voiced.cli.parser import command_parser
 
         part = part_of("say")
-        words = ["--language", language, "--", form if options.numbers else text]
+        words = ["--language", language, "--", spoken if options.numbers else text]
         return part.run(command_parser("say", part).parse_args(words))
     return Exit.OK
 

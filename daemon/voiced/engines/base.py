@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from voiced.word_times import WordTime
 from voiced_ipc.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -115,6 +116,15 @@ class SegmentRequest(NamedTuple):
     """Made by this engine of this model, checked by the worker."""
     description: str = ""
     """The voice, or the manner of speaking, in words."""
+    tells_words: bool = False
+    """When each word is heard is asked for: see `Heard`."""
+
+
+class Heard(NamedTuple):
+    """When words of a segment are heard, as far as the engine knows."""
+
+    words: tuple[WordTime, ...]
+    """By their places in the request's text, in order; samples count from the segment's first."""
 
 
 class Engine(Protocol):
@@ -154,8 +164,10 @@ class Engine(Protocol):
 
     def speak(
         self, segments: Sequence[SegmentRequest], cancelled: "threading.Event"
-    ) -> Iterator[tuple[int, "FloatArray"]]:
+    ) -> Iterator[tuple[int, "FloatArray | Heard"]]:
         """Return (place, chunk) pairs in order: float32, nominal range [-1, 1], shape [frames].
+
+        A segment that asks for its words has `Heard` among its chunks where the engine knows.
 
         Where a segment met no end within the engine's limit, its last chunk is `voiced.engines.ending.ENDLESS`.
 

@@ -264,7 +264,7 @@ class Espeak:
         while (kind := events[place].type) != _LIST_TERMINATED:
             if kind == _WORD:
                 event = events[place]
-                self._words.append(Word(event.text_position - 1, event.length))
+                self._words.append(Word(event.text_position - 1, event.length, event.sample))
             place += 1
         if samples and count > 0 and self._on_audio is not None:
             self._on_audio(ctypes.string_at(samples, 2 * count))

@@ -7,6 +7,7 @@ automatic casting over weights of fp32: faster, and another sound. espeak (GPL) 
 """
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import nn
 from voiced.engines.base import (
     Capabilities,
     EngineVoice,
+    Heard,
     LoadSettings,
     LoadStep,
     OwnVoices,
@@ -28,6 +30,7 @@ from voiced.engines.kokoro_model import load_model, network
 from voiced.engines.kokoro_phonemes import LANGUAGES, MOST_SYMBOLS, Phonemizer, spoken_pieces
 from voiced.engines.torch_setup import dtype_of, memory_named, prepare, seed_all
 from voiced.engines.weights import tensors_of
+from voiced.word_times import WordTime
 from voiced_ipc.errors import (
     EngineLoadFailed,
     ModelDamaged,
@@ -114,7 +117,7 @@ class KokoroEngine(OwnVoices):
 
     def speak(
         self, segments: Sequence[SegmentRequest], cancelled: threading.Event
-    ) -> Iterator[tuple[int, "FloatArray"]]:
+    ) -> Iterator[tuple[int, "FloatArray | Heard"]]:
         """Return (place, chunk) pairs in order; see `voiced.engines.base.Engine.speak`.
 
         Raises:
@@ -128,19 +131,26 @@ class KokoroEngine(OwnVoices):
         for request in segments:
             voice, language = choose(request.voice, request.language, tuple(self._loaded.voices))
             try:
-                symbols = self._loaded.phonemizer.symbols(request.text, language, self._loaded.symbols)
+                said = self._loaded.phonemizer.pronounce(request.text, language, self._loaded.symbols)
             except EspeakFailed as error:
                 raise SynthesisFailed(str(error)) from error
             seed_all(request.seed)
-            for piece in spoken_pieces(symbols):
+            begins: list[int] = []
+            length = 0
+            for piece in spoken_pieces(said.symbols):
                 try:
                     with memory_named("a segment"):
-                        samples = self._samples(piece, voice, request.speed)
+                        samples, lasting = self._samples(piece, voice, request.speed)
                 except _Cancelled:
                     return
                 yield request.place, samples * request.volume
+                begins += (length + begin for begin in itertools.accumulate(lasting[:-2]))
+                length += len(samples)
+            if request.tells_words:
+                yield request.place, Heard(tuple(WordTime(place, begins[at]) for at, place in said.words))
 
-    def _samples(self, symbols: str, voice: str, speed: float) -> "FloatArray":
+    def _samples(self, symbols: str, voice: str, speed: float) -> tuple["FloatArray", list[int]]:
+        """The sound of some symbols; and how many samples the silence before lasts, each of them, and that behind."""
         assert self._loaded is not None
         loaded = self._loaded
         numbers = [0, *(loaded.symbols[symbol] for symbol in symbols), 0]
@@ -149,11 +159,13 @@ class KokoroEngine(OwnVoices):
         casting = torch.autocast(loaded.device.type, loaded.dtype) if is_cast else contextlib.nullcontext()
         model: Any = loaded.model
         with torch.inference_mode(), casting:
-            audio, _ = model.forward_with_tokens(
+            audio, frames = model.forward_with_tokens(
                 torch.tensor([numbers], device=loaded.device), style, float(speed)
             )
         samples: FloatArray = audio.float().reshape(-1).cpu().numpy()
-        return samples
+        # Every frame of the network becomes as many samples.
+        frame = len(samples) // int(frames.sum())
+        return samples, [int(count) * frame for count in frames.reshape(-1)]
 
     def _look(self, module: nn.Module, inputs: Any) -> None:
         """Before each layer: the network is left at once."""

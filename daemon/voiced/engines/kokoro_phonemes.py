@@ -10,8 +10,9 @@ writes alike and speaks differently ("read") sound as espeak guesses.
 
 import ctypes
 import re
+import unicodedata
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from voiced.engines.espeak import Espeak, find_library
 from voiced.engines.espeak_voices import default_voice
@@ -133,6 +134,14 @@ def _last_cut(symbols: str, marks: str, most: int) -> int:
     return place + 1 if place >= 0 else 0
 
 
+class Pronunciation(NamedTuple):
+    """A text as the model's symbols."""
+
+    symbols: str
+    words: tuple[tuple[int, int], ...]
+    """(symbol, character of the text) at which a word begins, in order, of words that are known."""
+
+
 class Phonemizer(Espeak):
     """espeak-ng as a source of phonemes; it never speaks here. One for a process.
 
@@ -157,8 +166,8 @@ class Phonemizer(Espeak):
                 raise EngineLoadFailed(f"espeak-ng does not know {language}; install it again")
             self._identifiers[language] = voice.identifier
 
-    def symbols(self, text: str, language: str, known: Collection[str]) -> str:
-        """Return a text as the model's symbols; what it has no symbol for is left out.
+    def pronounce(self, text: str, language: str, known: Collection[str]) -> Pronunciation:
+        """Return how a text is spoken; what the model has no symbol for is left out.
 
         Args:
             text: To be spoken.
@@ -169,14 +178,23 @@ class Phonemizer(Espeak):
             EspeakFailed: If the library cannot set the language.
         """
         self.set_voice(self._identifiers[language])
-        spelled = re.sub(r"\s-+\s", " — ", text.translate(_SPELLED))
-        made = []
+        spelled, places = _spelled(text)
+        made, begin = "", 0
+        words: list[tuple[int, int]] = []
         # Words and marks take turns: the words become phonemes, the marks stay.
-        for place, part in enumerate(_MARKS.split(spelled)):
-            made.append(re.sub(r"\s+", " ", part) if place % 2 else to_symbols(self._ipa(part), language))
-        symbols = "".join(symbol for symbol in "".join(made) if symbol in known).strip()
+        for number, part in enumerate(_MARKS.split(spelled)):
+            said = re.sub(r"\s+", " ", part) if number % 2 else to_symbols(self._ipa(part), language)
+            kept = "".join(symbol for symbol in said if symbol in known)
+            if not number % 2 and len(kept.split()) == len(said.split()):
+                words += ((len(made) + symbol, places[begin + place]) for symbol, place in _pairs(kept, part))
+            made += kept
+            begin += len(part)
+        symbols = made.strip()
         # Marks alone would be spoken as noises.
-        return symbols if any(symbol.isalpha() for symbol in symbols) else ""
+        if not any(symbol.isalpha() for symbol in symbols):
+            return Pronunciation("", ())
+        lead = len(made) - len(made.lstrip())
+        return Pronunciation(symbols, tuple((symbol - lead, place) for symbol, place in words))
 
     def _ipa(self, words: str) -> str:
         pointer = ctypes.c_char_p(words.encode(errors="replace"))
@@ -186,3 +204,35 @@ class Phonemizer(Espeak):
             clause = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, mode)
             clauses.append((clause or b"").decode("utf-8", "replace").strip())
         return " ".join(filter(None, clauses))
+
+
+def _spelled(text: str) -> tuple[str, list[int]]:
+    """A text with the marks that the model knows; and for each character the one that was written there."""
+    signs, places = "", []
+    for place, sign in enumerate(text):
+        known = _SPELLED.get(ord(sign), sign)
+        if known is not None:
+            signs += known
+            places.append(place)
+    spelled, kept, done = "", [], 0
+    for dash in re.finditer(r"\s-+\s", signs):
+        spelled += signs[done : dash.start()] + " — "
+        kept += places[done : dash.start()] + [places[dash.start()]] * 3
+        done = dash.end()
+    return spelled + signs[done:], kept + places[done:]
+
+
+def _pairs(symbols: str, written: str) -> list[tuple[int, int]]:
+    """Where the same words begin in both; of all words only where none is spoken as several: as numbers are.
+
+    espeak draws some words together, `of the`: then it is not known where the others are.
+    """
+    said, wrote = ([word.start() for word in re.finditer(r"\S+", text)] for text in (symbols, written))
+    if len(said) != len(wrote) or not all(_is_spelled_out(sign) for sign in written):
+        return list(zip(said, wrote, strict=False))[:1]
+    return list(zip(said, wrote, strict=True))
+
+
+def _is_spelled_out(sign: str) -> bool:
+    """Whether it is a letter, an accent, a space or an apostrophe."""
+    return sign in "'-" or unicodedata.category(sign)[0] in "LMZ" or sign.isspace()

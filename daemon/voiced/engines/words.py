@@ -20,6 +20,8 @@ class Word(NamedTuple):
     """Character, from 0."""
     chars: int
     """May be 0, or reach one character too far."""
+    sample: int = 0
+    """When: counted from the first that the engine gave."""
 
 
 _BREAKS = frozenset(" \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff").union(

@@ -14,6 +14,7 @@ from voiced.workers.link import Fields
 from voiced.workers.process import WorkerProcess
 from voiced.workers.tasks import Task
 from voiced_ipc.errors import InternalError, JobCancelled, VoicedError
+from voiced_ipc.messages import Subtitles
 
 
 class PromptSource(Protocol):
@@ -130,7 +131,7 @@ class Assignment:
         if kind == "audio":
             run.take_audio(_index(fields), payload, worker.run_as)
         elif kind == "spoken":
-            run.take_spoken(_index(fields), _spoken(fields), worker.sample_rate_hz)
+            run.take_spoken(_index(fields), _spoken(fields, payload), worker.sample_rate_hz)
             on_segment(run)
         elif kind == "prompt" and self._prompt is not None and self._prompts is not None:
             self._prompts.told(run.job.job_id, self._prompt, fields)
@@ -160,6 +161,7 @@ class Assignment:
             "is_stream": not run.is_durable,
             "description": speech.description,
             "max_chars": self._max_chars,
+            "tells_words": run.job.order.subtitles is not Subtitles.NONE,
             "segments": [self._segment(index) for index in range(self.batch.first, self.batch.end)],
         }
         if self._prompts is not None and speech.voice_digest:
@@ -185,14 +187,14 @@ class Assignment:
         return seed if self.run.spec.identity == "description" else segment_seed(seed, index)
 
 
-def _spoken(fields: Fields) -> Spoken:
+def _spoken(fields: Fields, heard: bytes) -> Spoken:
     words, missed = fields.get("words", 0), fields.get("missed", [])
     faults, redone = fields.get("faults", []), fields.get("redone", [])
     assert isinstance(words, int)
     assert isinstance(missed, list)
     assert isinstance(faults, list)
     assert isinstance(redone, list)
-    return Spoken(words, len(missed), tuple(map(str, faults)), tuple(map(str, redone)))
+    return Spoken(words, len(missed), tuple(map(str, faults)), tuple(map(str, redone)), heard)
 
 
 def _index(fields: Fields) -> int:

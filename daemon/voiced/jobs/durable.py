@@ -21,10 +21,10 @@ from voiced.jobs.spool import FileText, PartFile, discard, read_plan
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
 from voiced.segments import Plan, PlanDamaged
-from voiced.timeline import TIMELINE_FILE, TimelineFile
+from voiced.timeline import TimelineFile
 from voiced_ipc import messages as m
 from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
-from voiced_ipc.messages import JobState
+from voiced_ipc.messages import JobState, Subtitles
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -140,7 +140,8 @@ class DurableJobs:
         with contextlib.ExitStack() as opened:
             part = PartFile(Path(job.order.part), job.progress.data_bytes)
             opened.callback(part.close)
-            timeline = TimelineFile(folder / TIMELINE_FILE, job.progress.segments_done)
+            has_words = job.order.subtitles is not Subtitles.NONE
+            timeline = TimelineFile(folder, job.progress.segments_done, has_words=has_words)
             opened.callback(timeline.close)
             text = FileText(folder / "text")
             opened.pop_all()  # all there: the sink has them from here on

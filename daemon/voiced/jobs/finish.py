@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from voiced.audio.wav import wav_header
+from voiced.chapters import ChapterMark, chapter_marks
 from voiced.jobs import output, publish
 from voiced.jobs.job import Job
 from voiced.jobs.spool import PartFile, discard, read_plan
 from voiced.jobs.store import Store
 from voiced.segments import PlanDamaged
-from voiced.timeline import Mark, chapter_marks, read_timeline
+from voiced.timeline import read_timeline
 from voiced.workers.link import Fields
 from voiced_ipc.errors import StorageFailed
 from voiced_ipc.messages import Chapters, JobState
@@ -120,7 +121,7 @@ class Finisher:
         discard(self._spool / job.job_id)
 
 
-def _begin_folder(job: Job, folder: Path) -> tuple[Mark, ...]:
+def _begin_folder(job: Job, folder: Path) -> tuple[ChapterMark, ...]:
     """Make room for the chapters, and return where they begin."""
     made = publish.encoded_file(job)
     shutil.rmtree(made, ignore_errors=True)

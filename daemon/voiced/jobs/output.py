@@ -2,36 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from voiced.audio.wav import WAV_HEADER_BYTES
+from voiced.chapters import ChapterMark, ChapterSpan, chapter_spans
 from voiced.jobs import publish
 from voiced.jobs.assembly import BYTES_PER_SAMPLE
 from voiced.jobs.job import Job
-from voiced.timeline import Mark
 from voiced.workers.link import Fields
 from voiced_ipc.messages import Subtitles
 
 _TITLE_CHARS = 80
 _NO_NAME = '/\\:*?"<>|'
 """What some file system does not take in a name."""
-
-
-class Stretch(NamedTuple):
-    """A part of the audio that becomes a file of its own, in samples."""
-
-    title: str
-    start: int
-    end: int
-
-
-def stretches(marks: Sequence[Mark], samples: int) -> list[Stretch]:
-    """Return the chapters as stretches that cover the audio; one where there are no marks."""
-    if not marks:
-        return [Stretch("", 0, samples)]
-    ends = [*(mark.start_sample for mark in marks[1:]), samples]
-    starts = [0, *ends[:-1]]
-    return [Stretch(mark.title, start, end) for mark, start, end in zip(marks, starts, ends, strict=True)]
 
 
 def whole(job: Job, folder: Path) -> Iterator[Fields]:
@@ -48,7 +30,7 @@ def whole(job: Job, folder: Path) -> Iterator[Fields]:
         yield _subtitles(job, folder, publish.subtitles_file(job))
 
 
-def by_chapter(job: Job, folder: Path, marks: Sequence[Mark]) -> Iterator[Fields]:
+def by_chapter(job: Job, folder: Path, marks: Sequence[ChapterMark]) -> Iterator[Fields]:
     """Return what makes a file for each chapter, and its subtitles.
 
     Args:
@@ -56,23 +38,24 @@ def by_chapter(job: Job, folder: Path, marks: Sequence[Mark]) -> Iterator[Fields
         folder: Its folder in the spool.
         marks: Where its chapters begin.
     """
-    found = stretches(marks, job.progress.data_bytes // BYTES_PER_SAMPLE)
+    samples = job.progress.data_bytes // BYTES_PER_SAMPLE
+    found = chapter_spans(marks, samples) or (ChapterSpan("", 0, samples),)
     book = job.order.title or Path(job.order.name).stem
-    for number, stretch in enumerate(found, 1):
-        name = file_name(number, len(found), stretch.title)
+    for number, chapter in enumerate(found, 1):
+        name = file_name(number, len(found), chapter.title)
         target = publish.encoded_file(job) / f"{name}.{job.order.format}"
         yield {
             **_finish(job, folder, target),
-            "data_offset": WAV_HEADER_BYTES + stretch.start * BYTES_PER_SAMPLE,
-            "samples": stretch.end - stretch.start,
-            "title": stretch.title or f"{book} {number}",
+            "data_offset": WAV_HEADER_BYTES + chapter.start * BYTES_PER_SAMPLE,
+            "samples": chapter.end - chapter.start,
+            "title": chapter.title or f"{book} {number}",
             "album": book,
             "track": number,
             "tracks": len(found),
         }
         if job.order.subtitles is not Subtitles.NONE:
             beside = target.with_name(f"{name}.{job.order.subtitles.value}")
-            yield {**_subtitles(job, folder, beside), "start": stretch.start, "end": stretch.end}
+            yield {**_subtitles(job, folder, beside), "start": chapter.start, "end": chapter.end}
 
 
 def file_name(number: int, count: int, title: str) -> str:

@@ -33,8 +33,8 @@ class Sink(Protocol):
     def write(self, pcm: bytes) -> None:
         """Take audio in plan order."""
 
-    def place(self, segment: int, span: Span) -> None:
-        """A segment became whole, and lies there."""
+    def place(self, segment: int, span: Span, heard: bytes) -> None:
+        """A segment became whole, lies there, and its words are heard then."""
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         """Everything up to `progress.data_bytes` was written: a place to go on from after a crash."""
@@ -66,6 +66,8 @@ class Spoken(NamedTuple):
     """What is wrong with it, in words that follow "it"."""
     redone: tuple[str, ...] = ()
     """What was wrong with a first take."""
+    heard: bytes = b""
+    """When its words are heard, as `voiced.word_times` packs it; empty = that is not known, or nobody asks."""
 
 
 class Run:
@@ -194,8 +196,9 @@ class Run:
             self.sink.write(piece)
         closed, self.assembly.closed = self.assembly.closed, []
         for one in closed:
+            span = Span(one.start // BYTES_PER_SAMPLE, one.end // BYTES_PER_SAMPLE)
+            self.sink.place(one.segment, span, self._spoken[one.segment].heard)
             self._count(one.segment)
-            self.sink.place(one.segment, Span(one.start // BYTES_PER_SAMPLE, one.end // BYTES_PER_SAMPLE))
             segments = one.segment + 1
             if segments % self.batch_size == 0 or segments == len(self.plan.segments):
                 self._mark(segments, one.after, sample_rate_hz)

@@ -14,7 +14,7 @@ from typing import Protocol
 from voiced.jobs.job import Job, Progress
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
-from voiced.timeline import Span, TimelineFile
+from voiced.timeline import Placed, Span, TimelineFile
 from voiced_ipc import messages as m
 from voiced_ipc.errors import StreamStalled, VoicedError
 
@@ -120,7 +120,7 @@ class StreamSink:
             self._pending_bytes += len(pcm)
         self._pump()
 
-    def place(self, segment: int, span: Span) -> None:
+    def place(self, segment: int, span: Span, heard: bytes) -> None:
         """The reader is told by what it hears."""
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
@@ -229,7 +229,7 @@ class FileSink:
 
     Args:
         part: The growing file.
-        timeline: Where its segments lie.
+        timeline: Where its segments lie, and when their words are heard.
         store: Writes it.
         job: Gives the job as it stands, for the ledger.
         on_written: Called when the last group is on disk.
@@ -249,9 +249,9 @@ class FileSink:
     ) -> None:
         self._part = part
         self._timeline = timeline
-        self._spans: list[Span] = []
-        """Of the group, and where they begin."""
-        self._first_span = job().progress.segments_done
+        self._places: list[Placed] = []
+        """Of the group's segments, and which is the first."""
+        self._first_place = job().progress.segments_done
         self._store = store
         self._job = job
         self._on_written = on_written
@@ -276,10 +276,10 @@ class FileSink:
         self._group.append(pcm)
         self._group_bytes += len(pcm)
 
-    def place(self, segment: int, span: Span) -> None:
-        """Remember where a segment lies; they come in the order of the plan."""
-        assert segment == self._first_span + len(self._spans)
-        self._spans.append(span)
+    def place(self, segment: int, span: Span, heard: bytes) -> None:
+        """Remember where a segment lies and when its words are heard; they come in the order of the plan."""
+        assert segment == self._first_place + len(self._places)
+        self._places.append(Placed(span, heard))
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         """Hand the group to the store when it is large or old enough, or the last."""
@@ -300,15 +300,15 @@ class FileSink:
         self._in_store_bytes += size
         self._group_began = time.monotonic()
         job = self._job()
-        spans, first = self._spans, self._first_span
-        self._spans, self._first_span = [], first + len(spans)
+        places, first = self._places, self._first_place
+        self._places, self._first_place = [], first + len(places)
         write_audio = self._part.writer(offset, chunks)
-        write_rows = self._timeline.writer(first, spans)
+        write_places = self._timeline.writer(first, places)
 
         def write() -> None:
             write_audio()
-            if spans:
-                write_rows()
+            if places:
+                write_places()
 
         written = self._store.update(job._replace(progress=progress), write)
         written.add_done_callback(lambda done: self._written(done, size, is_last=is_last))

@@ -22,8 +22,8 @@ _STOPS = (("\u0900", "\u097f", "।"), ("\u3040", "\u30ff", "。"), ("\u3400", "
 UNSAID = -1
 
 
-class Mark(NamedTuple):
-    """A place that something may point at."""
+class Anchor(NamedTuple):
+    """A place that a link may point at."""
 
     name: str
     offset: int
@@ -34,12 +34,12 @@ class Block(NamedTuple):
     """A piece of text that stands by itself."""
 
     text: str
-    """Cleaned, without white space around it; empty = only marks."""
+    """Cleaned, without white space around it; empty = only anchors."""
     level: int = 0
     """1 to 6 of a heading; 0 = none."""
     group: int = 0
     """Of an item or row, which list or table it is of: those of one stand on following lines; 0 = none."""
-    marks: tuple[Mark, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
 
 
 class Manuscript(NamedTuple):
@@ -48,8 +48,8 @@ class Manuscript(NamedTuple):
     text: str
     headings: tuple[tuple[int, Chapter], ...]
     """(level, place) of each."""
-    marks: Mapping[str, int]
-    """Where the first mark of each name is; `UNSAID` where nothing follows it, or it is left out."""
+    anchors: Mapping[str, int]
+    """Where the first anchor of each name is; `UNSAID` where nothing follows it, or it is left out."""
 
 
 def make_block(
@@ -59,7 +59,7 @@ def make_block(
 
     Args:
         pieces: Raw text.
-        names: (number of pieces before it, name) of each mark, in order.
+        names: (number of pieces before it, name) of each anchor, in order.
         level: Of a heading.
         group: Of an item or row.
     """
@@ -67,14 +67,14 @@ def make_block(
     text = clean(raw).strip()
     if not names:
         return Block(as_sentence(text) if group else text, level, group)
-    marks, done, length = [], 0, 0
+    anchors, done, length = [], 0, 0
     for count, name in names:
         between = clean("".join(pieces[done:count]))
         length += len(between) if length else len(between.lstrip())
         done = count
-        # A heading is not cut. White space at the end is gone; an accent composed over a mark shifts it by one.
-        marks.append(Mark(name, 0 if level else min(length, len(text))))
-    return Block(as_sentence(text) if group else text, level, group, tuple(marks))
+        # A heading is not cut. White space at the end is gone; an accent composed over an anchor shifts it by one.
+        anchors.append(Anchor(name, 0 if level else min(length, len(text))))
+    return Block(as_sentence(text) if group else text, level, group, tuple(anchors))
 
 
 def as_sentence(text: str) -> str:
@@ -93,16 +93,16 @@ def assemble(blocks: Iterable[Block]) -> Manuscript:
     """
     parts: list[str] = []
     headings: list[tuple[int, Chapter]] = []
-    marks: dict[str, int] = {}
+    anchors: dict[str, int] = {}
     waiting: list[str] = []
     length, group = 0, 0
     for block in blocks:
         if not block.text:
-            for mark in block.marks:
-                if mark.offset == UNSAID:
-                    marks.setdefault(mark.name, UNSAID)
+            for anchor in block.anchors:
+                if anchor.offset == UNSAID:
+                    anchors.setdefault(anchor.name, UNSAID)
                 else:
-                    waiting.append(mark.name)  # what begins here begins with the next text
+                    waiting.append(anchor.name)  # what begins here begins with the next text
             continue
         separator = ("\n" if group and block.group == group else "\n\n") if parts else ""
         start = length + len(separator)
@@ -117,13 +117,13 @@ def assemble(blocks: Iterable[Block]) -> Manuscript:
         if block.level:
             headings.append((block.level, Chapter(one_line(block.text), start)))
         for name in waiting:
-            marks.setdefault(name, start)
+            anchors.setdefault(name, start)
         waiting.clear()
-        for mark in block.marks:
-            marks.setdefault(mark.name, start + mark.offset)
+        for anchor in block.anchors:
+            anchors.setdefault(anchor.name, start + anchor.offset)
     for name in waiting:
-        marks.setdefault(name, UNSAID)
-    return Manuscript("".join(parts), tuple(headings), marks)
+        anchors.setdefault(name, UNSAID)
+    return Manuscript("".join(parts), tuple(headings), anchors)
 
 
 def chapters_by_headings(manuscript: Manuscript, title: str) -> tuple[Chapter, ...]:

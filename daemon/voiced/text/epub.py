@@ -9,9 +9,9 @@ from typing import NamedTuple
 from voiced.text.archive import Archive
 from voiced.text.blocks import (
     UNSAID,
+    Anchor,
     Block,
     Manuscript,
-    Mark,
     assemble,
     chapters_by_headings,
     settle_chapters,
@@ -73,14 +73,15 @@ def _read(archive: Archive, file: str) -> _Page | None:
 
 
 def _marked(page: _Page, number: int) -> Iterator[Block]:
-    """Return a page's blocks with marks that no other page has, and one at its beginning."""
-    yield Block("", marks=(Mark(_name(number), 0),))
+    """Return a page's blocks with anchors that no other page has, and one at its beginning."""
+    yield Block("", anchors=(Anchor(_name(number), 0),))
     for block in page.blocks:
-        yield block._replace(marks=tuple(Mark(_name(number, mark.name), mark.offset) for mark in block.marks))
+        renamed = (anchor._replace(name=_name(number, anchor.name)) for anchor in block.anchors)
+        yield block._replace(anchors=tuple(renamed))
 
 
-def _name(number: int, mark: str = "") -> str:
-    return f"{number}#{mark}"
+def _name(number: int, anchor: str = "") -> str:
+    return f"{number}#{anchor}"
 
 
 # -- chapters -------------------------------------------------------------------------------------------
@@ -104,7 +105,8 @@ def _chapters(
     if found and len(pages) <= _LEAST_CHAPTERS:
         return settle_chapters(found, manuscript, title)
     files = [
-        Chapter(_called(pages[number], title), manuscript.marks[_name(number)]) for number in numbers.values()
+        Chapter(_called(pages[number], title), manuscript.anchors[_name(number)])
+        for number in numbers.values()
     ]
     return settle_chapters(files, manuscript, title)
 
@@ -129,8 +131,8 @@ def _start(entry: Entry, numbers: dict[str, int], manuscript: Manuscript) -> int
     if place is None or place.file not in numbers:
         return None
     number = numbers[place.file]
-    # A mark that is not there means its file: the right page is better than none.
-    return manuscript.marks.get(_name(number, place.mark), manuscript.marks.get(_name(number)))
+    # An anchor that is not there means its file: the right page is better than none.
+    return manuscript.anchors.get(_name(number, place.fragment), manuscript.anchors.get(_name(number)))
 
 
 def _called(page: _Page, title: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from voiced.text.blocks import UNSAID, Block, Mark, assemble, chapters_by_headings, make_block
+from voiced.text.blocks import UNSAID, Anchor, Block, assemble, chapters_by_headings, make_block
 from voiced.text.document import Document, language_tag, one_line
 from voiced.text.elements import BLOCKS, HEADINGS, is_layout, is_read
 from voiced.text.markup import characters, local_name, parse_page, walk
@@ -167,12 +167,12 @@ class _Reader:
             return False
         if name in BLOCKS:
             self._separate()
-        mark = element.get("id") or (element.get("name") if name == "a" else None)
+        anchor = element.get("id") or (element.get("name") if name == "a" else None)
         is_said = is_read(element, name, is_site=self._is_site)
-        if mark and name in BLOCKS and not is_said:
-            self._blocks.append(Block("", marks=(Mark(mark, UNSAID),)))
-        elif mark:
-            self._names.append((len(self._pieces), mark))
+        if anchor and name in BLOCKS and not is_said:
+            self._blocks.append(Block("", anchors=(Anchor(anchor, UNSAID),)))
+        elif anchor:
+            self._names.append((len(self._pieces), anchor))
         if not is_said:
             self._open.append(_nothing)
             return False
@@ -315,7 +315,7 @@ class _Reader:
         is_heading = self._level and sum(map(len, self._pieces)) <= MOST_HEADING_CHARS
         level = self._level if is_heading else 0
         block = make_block(self._pieces, self._names, level=level, group=0 if level else group)
-        if block.text or block.marks:
+        if block.text or block.anchors:
             self._blocks.append(block)
         self._pieces, self._names = [], []
 

@@ -65,6 +65,8 @@ class Piece(NamedTuple):
     text: str
     is_fixed: bool
     """An entry gave it: nothing else may change it."""
+    chars: int
+    """How long it is as it was written."""
 
 
 class Lexicon:
@@ -96,13 +98,13 @@ class Lexicon:
         if tags:
             for start, end, entry in self._matches(text, tags):
                 if start > done:
-                    pieces.append(Piece(text[done:start], False))
-                pieces.append(Piece(entry.spoken, True))
+                    pieces.append(Piece(text[done:start], False, start - done))
+                pieces.append(Piece(entry.spoken, True, end - start))
                 done = end
         if not done:
             return None
         if done < len(text):
-            pieces.append(Piece(text[done:], False))
+            pieces.append(Piece(text[done:], False, len(text) - done))
         return pieces
 
     def _matches(self, text: str, tags: list[str]) -> Iterator[tuple[int, int, Entry]]:

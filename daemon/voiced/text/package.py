@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     file: str
     """Name in the archive."""
-    mark: str = ""
+    fragment: str = ""
     """Of an element in it; empty = its beginning."""
 
 
@@ -140,17 +140,17 @@ def resolve(archive: Archive, base: str, href: str) -> Place | None:
         base: The file's name.
         href: As it stands there.
     """
-    path, _, mark = href.strip().partition("#")
+    path, _, fragment = href.strip().partition("#")
     if _SCHEME.match(path):
         return None
     if not path:
-        return Place(base, unquote(mark)) if base else None
+        return Place(base, unquote(fragment)) if base else None
     folder = posixpath.dirname(base)
     # First as it stands: some names have percent signs of their own.
     for candidate in (path, unquote(path), unquote(path.partition("?")[0])):
         for name in (posixpath.join(folder, candidate), candidate):
             if found := archive.find(name):
-                return Place(found, unquote(mark))
+                return Place(found, unquote(fragment))
     return None
 
 

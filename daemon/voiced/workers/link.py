@@ -9,7 +9,7 @@ What travels, by the key `type`. To a child that speaks:
 - `load`: engine, family, model, folder, device, precision, quantization, is_compiled, threads, cache,
   revision; always first
 - `speak`: task, voice, language, description, speed, pitch, volume, is_stream,
-  segments = [{index, text, language, seed}], max_chars (0 = whole segments),
+  segments = [{index, text, language, seed}], max_chars (0 = whole segments), tells_words (when each was heard),
   prompt = {key, file, reason, voice, recordings, model, references = [{path, sha256, transcript}]}
 - `test`: task; speak a moment and look at it, before others are let in
 - `cancel`: task
@@ -26,7 +26,8 @@ From it:
 - `prompt`: task, key, source (`memory`, `file`, `made`), bytes, took_ms, reason; where the voice of a task came from
 - `audio`: task, index; payload = PCM s16le mono, trimmed and faded; several for each segment, in order
 - `spoken`: task, index, samples, words, missed, faults, redone; after the last audio of a segment; words = 0 where the
-  engine does not tell which words it spoke; faults = what is wrong with it, redone = what was wrong with a first take
+  engine does not tell which words it spoke; faults = what is wrong with it, redone = what was wrong with a first take;
+  payload = `voiced.word_times.pack_words`, empty where that was not asked for or the engine does not know
 - `done`: task; after the last segment of a task
 - `failed`: task, code, message; the task ended, the child lives
 - `cancelled`: task (a scribe says `failed` with the code `job-cancelled`)

@@ -20,7 +20,7 @@ from voiced.audio.formats import FORMATS, format_of, rate_for
 from voiced.audio.pcm import resampled_length
 from voiced.audio.tags import Tags
 from voiced.audio.writers import Encoded, Spool, Target, encode
-from voiced.timeline import Mark
+from voiced.chapters import ChapterMark
 from voiced_ipc.errors import InternalError
 
 _COMPRESSED = tuple(name for name in FORMATS if name != "wav")
@@ -144,10 +144,10 @@ def cover(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("format_", _COMPRESSED)
 def test_tags_chapters_and_cover(tmp_path: Path, format_: str, cover: Path) -> None:
     chapters = (
-        Mark("Eins", 100),
-        Mark("Zwei & <drei> = \\;#", 48_000),
-        Mark("三", 84_000),
-        Mark("Gone", 96_000),
+        ChapterMark("Eins", 100),
+        ChapterMark("Zwei & <drei> = \\;#", 48_000),
+        ChapterMark("三", 84_000),
+        ChapterMark("Gone", 96_000),
     )
     tags = Tags("Tïtle", "Äuthor", "", "pt-BR", "Spoken by voiced", cover, chapters)
     file = made(tmp_path, tone(96_000, 48_000), 48_000, format_, **tags._asdict())
@@ -204,7 +204,7 @@ def test_a_cover_that_is_none_is_left_out_and_told(tmp_path: Path, format_: str)
 @needs_ffmpeg
 @pytest.mark.parametrize("format_", _COMPRESSED)
 def test_a_book_of_many_chapters(tmp_path: Path, format_: str) -> None:
-    chapters = tuple(Mark(f"{n}: " + "ü" * 200, n * 100) for n in range(300))
+    chapters = tuple(ChapterMark(f"{n}: " + "ü" * 200, n * 100) for n in range(300))
     file = made(tmp_path, tone(30_000, 24_000), 24_000, format_, chapters=chapters)
     count = 255 if format_ == "mp3" else 300
     assert len(file.notes) == (format_ == "mp3")
@@ -220,7 +220,7 @@ def test_a_book_of_many_chapters(tmp_path: Path, format_: str) -> None:
 def test_the_same_sound_gives_the_same_bytes(tmp_path: Path, format_: str) -> None:
     files = []
     for _ in range(2):
-        made(tmp_path, tone(30_000, 24_000), 24_000, format_, title="T", chapters=(Mark("One", 0),))
+        made(tmp_path, tone(30_000, 24_000), 24_000, format_, title="T", chapters=(ChapterMark("One", 0),))
         files.append((tmp_path / "out").read_bytes())
     assert files[0] == files[1]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.daemon.audio.readers import needs_ffmpeg, probe
-from voiced.audio.subtitles import MAX_COLUMNS, MAX_LINES, Cue, shown_cues, write_srt, write_vtt
+from voiced.audio.subtitles import MAX_COLUMNS, MAX_LINES, Cue, CueWord, shown_cues, write_srt, write_vtt
 
 _TEXTS = st.one_of(
     st.text(max_size=300),
@@ -20,9 +20,16 @@ _TEXTS = st.one_of(
     st.lists(st.text(alphabet="abcdefgh", min_size=1, max_size=12), max_size=60).map(" ".join),
 )
 _TIMES = st.floats(0, 400_000)
-_CUES = st.lists(st.builds(Cue, _TIMES, _TIMES, _TEXTS), max_size=8)
+_WORDS = st.lists(
+    st.builds(CueWord, st.integers(0, 320), _TIMES), max_size=20, unique_by=lambda word: word.place
+)
+_CUES = st.lists(
+    st.builds(Cue, _TIMES, _TIMES, _TEXTS, _WORDS.map(lambda words: tuple(sorted(words)))), max_size=8
+)
 
 _VTT = re.compile(r"(\d\d+):([0-5]\d):([0-5]\d)\.(\d{3}) --> (\d\d+):([0-5]\d):([0-5]\d)\.(\d{3})")
+
+_STAMP = re.compile(r"<(\d\d+):([0-5]\d):([0-5]\d)\.(\d{3})>")
 
 
 def ink(text: str) -> str:
@@ -34,6 +41,12 @@ def ink(text: str) -> str:
 def wanted_ink(cues: list[Cue]) -> str:
     """Return what is to be seen of cues."""
     return "".join(ink(cue.text) for cue in sorted(cues, key=lambda cue: cue.start_s))
+
+
+def stamp_ms(stamp: re.Match[str]) -> int:
+    """Return what a timestamp inside a cue says."""
+    h, m, s, ms = map(int, stamp.groups())
+    return ((h * 60 + m) * 60 + s) * 1000 + ms
 
 
 def ms_of(clock: re.Match[str]) -> tuple[int, int]:
@@ -54,6 +67,44 @@ def test_cues_are_in_order_in_lines_and_complete(cues: list[Cue]) -> None:
         lines = cue.text.split("\n")
         assert 1 <= len(lines) <= MAX_LINES
         assert all(line == line.strip() and len(line) > 0 for line in lines)
+        times = [cue.start_s, *(word.start_s for word in cue.words), cue.end_s]
+        assert times == sorted(set(times))
+        places = [word.place for word in cue.words]
+        assert places == sorted(set(places))
+        assert all(0 <= place < len(cue.text) and not cue.text[place].isspace() for place in places)
+
+
+@st.composite
+def spoken(draw: st.DrawFn) -> tuple[Cue, list[str]]:
+    """A cue whose words are told in order, and these words."""
+    words = draw(st.lists(st.text(alphabet="abcdefghäß", min_size=1, max_size=12), min_size=1, max_size=60))
+    steps_ms = [draw(st.integers(1, 500)) for _ in words]
+    places = [sum(len(word) + 1 for word in words[:n]) for n in range(len(words))]
+    starts = [sum(steps_ms[:n]) / 1000 for n in range(len(words))]
+    told = [CueWord(*told) for told in zip(places, starts, strict=True) if draw(st.booleans())]
+    return Cue(0, sum(steps_ms) / 1000, " ".join(words), tuple(told)), words
+
+
+@given(spoken())
+def test_each_known_word_is_told_when_it_begins(made: tuple[Cue, list[str]]) -> None:
+    cue, words = made
+    known = {cue.text[: word.place].count(" "): word.start_s for word in cue.words}
+    number = 0
+    for shown in shown_cues([cue]):
+        told = {
+            shown.text[: word.place].count(" ") + shown.text[: word.place].count("\n"): word
+            for word in shown.words
+        }
+        count = len(shown.text.split())
+        assert shown.text.split() == words[number : number + count]
+        for place in range(count):
+            start_s = known.get(number + place)
+            if place == 0:  # a cue begins with its first word
+                assert start_s is None or shown.start_s == start_s
+            else:
+                assert (told[place].start_s if place in told else None) == start_s
+        number += count
+    assert number == len(words)
 
 
 @given(_CUES)
@@ -69,8 +120,11 @@ def test_a_vtt_is_valid_and_complete(cues: list[Cue]) -> None:
         assert now_ms <= start_ms < end_ms
         now_ms = end_ms
         assert 1 <= len(lines) <= MAX_LINES
-        assert not any("-->" in line or "<" in line for line in lines)
-        seen += "".join(lines)
+        told = [start_ms, *map(stamp_ms, _STAMP.finditer("".join(lines))), end_ms]
+        assert told == sorted(set(told))
+        bare = [_STAMP.sub("", line) for line in lines]
+        assert not any("-->" in line or "<" in line for line in bare)
+        seen += "".join(bare)
     assert ink(html.unescape(seen)) == wanted_ink(cues)
 
 
@@ -121,6 +175,10 @@ def test_examples() -> None:
         "1\n00:00:00,000 --> 00:00:01,000\nשנה טבה\n\n"
         "2\n01:01:01,500 --> 01:01:02,250\n"
         "Fish & <\u2060b>chips<\u2060/b> --\u2060> {\u2060\\an8}\n"
+    )
+    words = (CueWord(0, 10.0), CueWord(5, 10.5), CueWord(11, 10.75), CueWord(15, 10.75))
+    assert write_vtt([Cue(10, 11, "This & that is", words)]) == (
+        "WEBVTT\n\n00:00:10.000 --> 00:00:11.000\nThis <00:00:10.500>&amp; that <00:00:10.750>is\n"
     )
     assert write_vtt([]) == "WEBVTT\n"
     assert write_srt([]) == ""

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from voiced.audio.labels import chapter_comments, labels
 from voiced.audio.pcm import resampled_length
-from voiced.audio.tags import MAX_CHARS, Span, Tags, neat, spans
-from voiced.timeline import Mark
+from voiced.audio.tags import MAX_CHARS, Tags, chapters_at, neat
+from voiced.chapters import ChapterMark, ChapterSpan
 
 _RATES_HZ = st.sampled_from([8000, 22_050, 24_000, 44_100, 48_000])
-_MARKS = st.lists(st.builds(Mark, st.text(max_size=5), st.integers(-5, 2000)), max_size=10)
+_MARKS = st.lists(st.builds(ChapterMark, st.text(max_size=5), st.integers(-5, 2000)), max_size=10)
 
 
 @given(st.text())
@@ -30,11 +30,11 @@ def test_what_words_need_stays() -> None:
 
 @given(_MARKS, st.integers(1, 1500), _RATES_HZ, _RATES_HZ)
 def test_chapters_cover_the_file_from_the_first_sample_to_the_last(
-    marks: list[Mark], samples: int, old_rate_hz: int, new_rate_hz: int
+    marks: list[ChapterMark], samples: int, old_rate_hz: int, new_rate_hz: int
 ) -> None:
-    found = spans(tuple(marks), samples, old_rate_hz, new_rate_hz)
+    found = chapters_at(tuple(marks), samples, old_rate_hz, new_rate_hz)
     end = resampled_length(samples, old_rate_hz, new_rate_hz)
-    if not any(resampled_length(max(0, mark.start_sample), old_rate_hz, new_rate_hz) < end for mark in marks):
+    if not any(resampled_length(max(0, mark.start), old_rate_hz, new_rate_hz) < end for mark in marks):
         assert found == ()
         return
     assert [span.start for span in found] == [0, *(span.end for span in found[:-1])]
@@ -44,14 +44,17 @@ def test_chapters_cover_the_file_from_the_first_sample_to_the_last(
 
 
 def test_chapters_by_example() -> None:
-    marks = (Mark("Two", 200), Mark("One", 10), Mark("", 300), Mark("Gone", 400), Mark("Lost", 299))
-    assert spans(marks, 400, 1000, 2000) == (
-        Span("One", 0, 400),
-        Span("Two", 400, 598),
-        Span("Lost", 598, 600),
-        Span("4", 600, 800),
+    places = {"Two": 200, "One": 10, "": 300, "Gone": 400, "Lost": 299}
+    marks = [ChapterMark(*place) for place in places.items()]
+    assert chapters_at(marks, 400, 1000, 2000) == (
+        ChapterSpan("One", 0, 400),
+        ChapterSpan("Two", 400, 598),
+        ChapterSpan("Lost", 598, 600),
+        ChapterSpan("4", 600, 800),
     )
-    assert spans((Mark("First", 10), Mark("Second", 10)), 400, 1, 1) == (Span("Second", 0, 400),)
+    assert chapters_at((ChapterMark("First", 10), ChapterMark("Second", 10)), 400, 1, 1) == (
+        ChapterSpan("Second", 0, 400),
+    )
 
 
 def test_labels() -> None:
@@ -72,7 +75,7 @@ def test_labels() -> None:
 
 
 def test_a_chapter_comment_has_its_time() -> None:
-    chapters = (Span("One", 0, 1000), Span("Two", 10 * 3600 * 1000 + 61_007, 40_000_000))
+    chapters = (ChapterSpan("One", 0, 1000), ChapterSpan("Two", 10 * 3600 * 1000 + 61_007, 40_000_000))
     assert chapter_comments(chapters, 1000) == {
         "CHAPTER000": "00:00:00.000",
         "CHAPTER000NAME": "One",

@@ -26,6 +26,8 @@ class Answer(NamedTuple):
     spoken: dict[int, dict[str, Any]]
     chunks: list[int]
     """Bytes of each audio frame."""
+    heard: dict[int, bytes]
+    """When the words of each segment are."""
 
 
 class Child:
@@ -86,6 +88,7 @@ class Child:
         audio: dict[int, bytes] = {}
         spoken: dict[int, dict[str, Any]] = {}
         chunks: list[int] = []
+        heard: dict[int, bytes] = {}
         while True:
             fields, payload = self.receive()
             if fields.get("task") != task:
@@ -95,10 +98,10 @@ class Child:
                 audio[fields["index"]] = audio.get(fields["index"], b"") + payload
                 chunks.append(len(payload))
             elif fields["type"] == "spoken":
-                spoken[fields["index"]] = fields
+                spoken[fields["index"]], heard[fields["index"]] = fields, payload
                 assert fields["samples"] * 2 == len(audio.get(fields["index"], b""))
             elif fields["type"] in _ENDS:
-                return Answer(fields, audio, spoken, chunks)
+                return Answer(fields, audio, spoken, chunks, heard)
 
     def speak(self, task: int, *texts: str, **fields: Any) -> Answer:
         """Send a task and read it to its end."""

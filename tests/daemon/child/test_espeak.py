@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.child.helpers import Answer, Child, children_of, start_espeak
+from voiced.word_times import unpack_words
 from voiced.workers.link import pack
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and nobody in the village remembers why it did."
@@ -186,6 +187,27 @@ class TestSpeak:
         told = child.speak(1, "Well, it's state-of-the-art: 3.14!").spoken[0]
         assert told["words"] == 4
         assert told["missed"] == []
+
+    @pytest.mark.parametrize("is_stream", [True, False])
+    def test_when_words_are_heard_is_told_on_request(self, child: Child, is_stream: bool) -> None:
+        told = child.speak(1, "One, two.", "", "Three, four.", is_stream=is_stream, tells_words=True)
+        heard = [unpack_words(told.heard[place]) for place in range(3)]
+        assert [[word.place for word in words] for words in heard] == [[0, 5], [], [0, 7]]
+        for place in (0, 2):
+            first, second = (word.sample for word in heard[place])
+            assert 0 <= first < second < told.spoken[place]["samples"]
+            # Before the second word there is a pause.
+            pcm = memoryview(told.audio[place]).cast("h")
+            assert max(pcm[second - 400 : second - 100]) < max(pcm[second : second + 4000]) / 10
+        assert child.speak(2, "One, two.", is_stream=is_stream).heard == {0: b""}
+
+    def test_words_begin_where_the_silence_before_them_was_cut(self, child: Child) -> None:
+        for task, text in enumerate(("Am Abend", "one", "- * - hush")):
+            told = child.speak(task, text, tells_words=True)
+            assert unpack_words(told.heard[0])[0].sample == 0, text
+
+    def test_korean_does_not_tell(self, child: Child) -> None:
+        assert child.speak(1, "안녕하세요 여러분", language="ko", tells_words=True).heard == {0: b""}
 
     def test_a_text_commands_nothing(self, child: Child) -> None:
         plain = sound(child.speak(1, "fast  200S hello"))

@@ -274,7 +274,7 @@ def speak(child: Child, task: int, prompt: dict[str, Any] | None) -> tuple[Answe
     if prompt is not None:
         told, _ = child.receive()
         if told["type"] == "failed":
-            return Answer(told, {}, {}, []), told
+            return Answer(told, {}, {}, [], {}), told
         assert (told["type"], told["task"], told["key"]) == ("prompt", task, prompt["key"])
     return child.answer(task), told
 

@@ -30,6 +30,8 @@ def in_pieces(data: bytes, cuts: list[int]) -> bytes:
     out = b"".join(trimmer.feed(data[a:b]) for a, b in pairwise(places))
     out += trimmer.finish()
     assert trimmer.samples * 2 == len(out)
+    loud = [place for place, sample in enumerate(of(data)) if abs(sample) > SILENCE]
+    assert trimmer.leading_samples == (loud[0] if loud else len(data) // 2)
     return out
 
 

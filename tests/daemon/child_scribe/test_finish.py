@@ -11,8 +11,9 @@ import soundfile
 
 from tests.daemon.child_scribe.support import TIMEOUT_S, RunningScribe, running_scribe
 from voiced.audio.wav import WAV_HEADER_BYTES
-from voiced.segments import Break, Plan, Segment, pack_plan
-from voiced.timeline import TIMELINE_FILE, Span, TimelineFile
+from voiced.segments import Break, Edit, Plan, Segment, pack_plan
+from voiced.timeline import Placed, Span, TimelineFile
+from voiced.word_times import WordTime, pack_words
 
 _RATE_HZ = 24_000
 _LONG_S = 1200
@@ -66,8 +67,8 @@ def job_folder(folder: Path) -> Path:
     (made / "text").write_text("Guten Tag. Bis morgen.")
     segments = (Segment(0, 11, 0, 11, "de", Break.CHAPTER, 0), Segment(11, 22, 11, 22, "de", Break.END, 1))
     (made / "plan").write_bytes(pack_plan(Plan(22, "de", segments, ("Eins", "Zwei"))))
-    timeline = TimelineFile(made / TIMELINE_FILE, 0)
-    timeline.writer(0, [Span(0, _RATE_HZ // 2), Span(_RATE_HZ, 2 * _RATE_HZ)])()
+    timeline = TimelineFile(made, 0)
+    timeline.writer(0, [Placed(Span(0, _RATE_HZ // 2)), Placed(Span(_RATE_HZ, 2 * _RATE_HZ))])()
     timeline.close()
     return made
 
@@ -88,6 +89,31 @@ def test_subtitles_of_a_job_and_of_a_chapter(scribe: RunningScribe, tmp_path: Pa
     chapter = (tmp_path / "two").read_text()
     assert "00:00.000" in chapter or "00:00:00,000" in chapter
     assert "Guten" not in chapter
+
+
+def test_words_of_a_segment_that_is_spoken_otherwise(scribe: RunningScribe, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "text").write_text("Grüße, \n SQL ist  alt.")
+    written, spoken = 22, " \n ess ku ell ist  alt."
+    segments = (
+        Segment(0, 7, 0, 9, "de", Break.CLAUSE),
+        Segment(7, written, 9, 24, "de", Break.END, 0, spoken, (Edit(2, 3, 10),)),
+    )
+    (folder / "plan").write_bytes(pack_plan(Plan(written, "de", segments)))
+    words = [WordTime(0, 0), WordTime(4, 1000), WordTime(11, 6000), WordTime(16, 12_000)]
+    timeline = TimelineFile(folder, 0, has_words=True)
+    timeline.writer(0, [Placed(Span(0, _RATE_HZ)), Placed(Span(_RATE_HZ, 2 * _RATE_HZ), pack_words(words))])()
+    timeline.close()
+    task: dict[str, Any] = {"task": 8, "folder": str(folder), "format": "vtt", "sample_rate_hz": _RATE_HZ}
+    scribe.ask("subtitles", **task, target=str(tmp_path / "all"))
+    shown = "SQL <{}.250>ist <{}.500>alt."
+    assert (tmp_path / "all").read_text().split("\n\n")[1:] == [
+        "00:00:00.000 --> 00:00:01.000\nGrüße,",
+        f"00:00:01.000 --> 00:00:02.000\n{shown.format(*['00:00:01'] * 2)}\n",
+    ]
+    scribe.ask("subtitles", **task, target=str(tmp_path / "end"), start=_RATE_HZ, end=2 * _RATE_HZ)
+    assert shown.format(*["00:00:00"] * 2) in (tmp_path / "end").read_text()
 
 
 @pytest.mark.parametrize("lost", ["plan", "text", "timeline"])

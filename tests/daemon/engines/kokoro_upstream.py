@@ -1,12 +1,16 @@
 """A program of its own, run with Kokoro's packages on the path and the network denied: ours against upstream's.
 
 Prints the greatest difference between the audio of `KokoroEngine` and of the package's own loader and call, over the
-same phonemes, voice and seed.
+same phonemes, voice and seed. Fails where words begin elsewhere than upstream's durations say.
 """
 
+import re
 import sys
 import threading
 from pathlib import Path
+
+SAMPLES_PER_FRAME = 600
+"""Of the durations that upstream tells: its timestamps divide them by 40."""
 
 
 def main(published: Path, converted: Path) -> None:
@@ -15,7 +19,7 @@ def main(published: Path, converted: Path) -> None:
     import numpy as np
     import torch
 
-    from voiced.engines.base import LoadSettings, SegmentRequest
+    from voiced.engines.base import Heard, LoadSettings, SegmentRequest
     from voiced.engines.kokoro import KokoroEngine
     from voiced.engines.kokoro_phonemes import Phonemizer
 
@@ -23,8 +27,10 @@ def main(published: Path, converted: Path) -> None:
     engine = KokoroEngine()
     for _ in engine.load(converted, LoadSettings(model="kokoro", threads=2)):
         pass
-    request = SegmentRequest(0, text, "en-US", voice, seed)
-    ours = np.concatenate([chunk for _, chunk in engine.speak([request], threading.Event())])
+    request = SegmentRequest(0, text, "en-US", voice, seed, tells_words=True)
+    *chunks, heard = (chunk for _, chunk in engine.speak([request], threading.Event()))
+    assert isinstance(heard, Heard)
+    ours = np.concatenate(chunks)
 
     from kokoro.model import KModel
 
@@ -32,9 +38,15 @@ def main(published: Path, converted: Path) -> None:
         repo_id="local", config=str(published / "config.json"), model=str(published / "kokoro-v1_0.pth")
     ).eval()
     table = torch.load(published / "voices" / f"{voice}.pt", weights_only=True)
-    phonemes = Phonemizer().symbols(text, "en-US", upstream.vocab)
+    phonemes = Phonemizer().pronounce(text, "en-US", upstream.vocab).symbols
     torch.manual_seed(seed)
-    theirs = upstream(phonemes, table[len(phonemes) - 1], 1.0).numpy()
+    told = upstream(phonemes, table[len(phonemes) - 1], 1.0, return_output=True)
+    theirs = told.audio.numpy()
+    begins = np.cumsum(told.pred_dur.numpy())[:-2] * SAMPLES_PER_FRAME
+    words = zip(re.finditer(r"\S+", text), re.finditer(r"\S+", phonemes), strict=True)
+    assert [tuple(word) for word in heard.words] == [
+        (written.start(), begins[symbol.start()]) for written, symbol in words
+    ]
     assert len(ours) == len(theirs), (len(ours), len(theirs))
     print(float(np.abs(ours - theirs).max()), float(np.abs(theirs).max()))
 

@@ -13,6 +13,7 @@ import pytest
 from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.checkpoints import converted
 from tests.overlays import overlay_of
+from voiced.word_times import unpack_words
 
 # The first test builds 324 MB and converts them.
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -172,6 +173,19 @@ def test_every_weight_is_where_upstream_puts_it_and_nobody_asks_the_network(
     difference, peak = map(float, printed.split())
     assert peak > 0.01
     assert difference <= 1e-5 * peak
+
+
+def test_when_words_are_heard_is_told_on_request(child: Child) -> None:
+    text = "Hello boat, goodbye."
+    told = child.speak(1, text, is_stream=False, tells_words=True)
+    words = unpack_words(told.heard[0])
+    assert [word.place for word in words] == [0, 6, 12]
+    assert [word.sample for word in words] == sorted({word.sample for word in words})
+    assert words[0].sample < words[-1].sample < told.spoken[0]["samples"]
+    same = child.speak(2, text, is_stream=False)
+    assert (same.heard, same.audio) == ({0: b""}, told.audio)
+    pieces = child.speak(3, text, is_stream=False, tells_words=True, max_chars=12)
+    assert pieces.heard == {0: b""}
 
 
 def _rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voiced.engines.base import Engine, LoadSettings, SegmentRequest
+from voiced.engines.base import Engine, Heard, LoadSettings, SegmentRequest
 from voiced.engines.tone import AMPLITUDE, SAMPLES_PER_CHAR, ToneEngine, tone_samples
 from voiced_ipc.errors import EngineLoadFailed, SynthesisFailed
 
@@ -20,6 +20,7 @@ def request(text: str, **fields: Any) -> SegmentRequest:
 def spoken(engine: Engine, *requests: SegmentRequest) -> dict[int, np.ndarray]:
     chunks: dict[int, list[np.ndarray]] = {}
     for place, chunk in engine.speak(requests, threading.Event()):
+        assert not isinstance(chunk, Heard)
         chunks.setdefault(place, []).append(chunk)
     return {place: np.concatenate(parts) for place, parts in chunks.items()}
 

@@ -75,7 +75,7 @@ class ListSink:
     def __init__(self) -> None:
         self.pcm = bytearray()
         self.marks: list[Progress] = []
-        self.spans: list[tuple[int, Span]] = []
+        self.spans: list[tuple[int, Span, bytes]] = []
         self.last: list[bool] = []
         self.is_behind = False
         self.is_closed = False
@@ -83,8 +83,8 @@ class ListSink:
     def write(self, pcm: bytes) -> None:
         self.pcm += pcm
 
-    def place(self, segment: int, span: Span) -> None:
-        self.spans.append((segment, span))
+    def place(self, segment: int, span: Span, heard: bytes) -> None:
+        self.spans.append((segment, span, heard))
 
     def mark(self, progress: Progress, *, is_last: bool) -> None:
         self.marks.append(progress)

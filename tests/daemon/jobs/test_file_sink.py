@@ -13,7 +13,7 @@ from voiced.jobs.schema import open_database
 from voiced.jobs.sinks import GROUP_BYTES, GROUP_S, FileSink
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
-from voiced.timeline import TIMELINE_FILE, Span, TimelineFile, read_timeline
+from voiced.timeline import Span, TimelineFile, read_timeline, read_words
 from voiced_ipc.errors import StorageFailed, VoicedError
 
 
@@ -29,7 +29,7 @@ class Desk:
         self.written = asyncio.Event()
         self.failed: list[VoicedError] = []
         self.rooms = 0
-        self.timeline = TimelineFile(path.with_name(TIMELINE_FILE), job.progress.segments_done)
+        self.timeline = TimelineFile(path.parent, job.progress.segments_done, has_words=True)
         self.sink = FileSink(
             self.part,
             self.timeline,
@@ -102,16 +102,17 @@ def test_small_groups_wait_for_a_second_of_work(tmp_path: Path) -> None:
 
 def test_the_places_of_segments_are_written_with_their_audio(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
-        desk.sink.place(0, Span(0, 1))
+        desk.sink.place(0, Span(0, 1), b"")
         desk.mark(1, 2)
         assert read_timeline(tmp_path) == []
         desk.clock[0] += GROUP_S
-        desk.sink.place(1, Span(3, 4))
-        desk.sink.place(2, Span(5, 9))  # beyond the mark: cut off when the job is taken up again
+        desk.sink.place(1, Span(3, 4), b"12345678")
+        desk.sink.place(2, Span(5, 9), b"abcdefgh")  # beyond the mark: cut off when the job is taken up again
         desk.mark(2, 4)
         assert await desk.known() == (2, 4)
         assert read_timeline(tmp_path) == [Span(0, 1), Span(3, 4), Span(5, 9)]
-        desk.sink.place(3, Span(9, 10))
+        assert read_words(tmp_path) == {1: b"12345678", 2: b"abcdefgh"}
+        desk.sink.place(3, Span(9, 10), b"")
         desk.mark(4, 20, is_last=True)
         await asyncio.wait_for(desk.written.wait(), 10.0)
         assert read_timeline(tmp_path)[3:] == [Span(9, 10)]

@@ -17,7 +17,7 @@ from voiced.jobs.schema import open_database
 from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
 from voiced.segments import Break, Plan, Segment, pack_plan
-from voiced.timeline import TIMELINE_FILE, Span, TimelineFile
+from voiced.timeline import Placed, Span, TimelineFile
 from voiced.workers.link import Fields
 from voiced_ipc.errors import InternalError, StorageFailed
 from voiced_ipc.messages import Chapters, JobState, Subtitles
@@ -171,8 +171,8 @@ def with_chapters(bench: Bench, count: int = 2) -> Job:
     (folder / "plan").write_bytes(
         pack_plan(Plan(count, "en", segments, tuple(f"Part {n}" for n in range(count))))
     )
-    timeline = TimelineFile(folder / TIMELINE_FILE, 0)
-    timeline.writer(0, [Span(i * 100, i * 100 + 90) for i in range(count)])()
+    timeline = TimelineFile(folder, 0)
+    timeline.writer(0, [Placed(Span(i * 100, i * 100 + 90)) for i in range(count)])()
     timeline.close()
     return bench.job._replace(order=bench.job.order._replace(chapters=Chapters.FOLDER, format="flac"))
 

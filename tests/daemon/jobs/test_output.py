@@ -1,21 +1,17 @@
 """What the scribe is asked to make of a job."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.daemon.jobs.made import make_job
 from voiced.audio.wav import WAV_HEADER_BYTES
+from voiced.chapters import ChapterMark
 from voiced.jobs.job import Job
-from voiced.jobs.output import by_chapter, file_name, stretches, whole
-from voiced.timeline import Mark
+from voiced.jobs.output import by_chapter, file_name, whole
 from voiced_ipc.messages import Chapters, JobState, Subtitles
 
 FOLDER = Path("/spool/job")
-MARKS = (Mark("The Beginning", 0), Mark("The/End", 600))
+MARKS = (ChapterMark("The Beginning", 0), ChapterMark("The/End", 600))
 
 
 def job(**order: Any) -> Job:
@@ -66,12 +62,6 @@ def test_names_fit_any_file_system() -> None:
     assert file_name(1, 2, "..") == "01"
 
 
-@given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 40))
-def test_stretches_cover_everything_once(steps: list[int], rest: int) -> None:
-    starts = [0, *(sum(steps[: n + 1]) for n in range(len(steps)))]
-    samples = starts[-1] + rest
-    found = stretches([Mark(str(n), start) for n, start in enumerate(starts)], samples)
-    assert found[0].start == 0
-    assert found[-1].end == samples
-    assert all(one.end == other.start for one, other in pairwise(found))
-    assert len(found) == len(starts)
+def test_a_text_without_chapters_is_one_file() -> None:
+    (asked,) = by_chapter(job(title="Emma", chapters=Chapters.FOLDER), FOLDER, ())
+    assert (asked["samples"], asked["title"], asked["tracks"]) == (1000, "Emma 1", 1)

@@ -6,6 +6,7 @@ from tests.daemon.jobs.made import make_plan, make_run
 from voiced.jobs.run import Batch, Run, Spoken, batch_size_of
 from voiced.models.catalogue import ESPEAK, TONE
 from voiced.segments import Break
+from voiced.timeline import Span
 from voiced.workers.spawn import RunAs
 from voiced_ipc.messages import JobState
 
@@ -117,6 +118,14 @@ def test_it_marks_whole_batches_and_the_end() -> None:
     assert sink.marks[-1].sample_rate_hz == RATE
     assert sink.marks[-1].device == "cpu"
     assert run.is_spoken
+
+
+def test_words_are_placed_with_their_segment() -> None:
+    run, sink = make_run(2, "tone", after=Break.NONE)
+    for index in (1, 0):
+        run.take_audio(index, b"ab" * 3, RunAs())
+        run.take_spoken(index, Spoken(1, 0, heard=bytes([index]) * 8), RATE)
+    assert sink.spans == [(0, Span(0, 3), b"\0" * 8), (1, Span(3, 6), b"\1" * 8)]
 
 
 def test_segments_that_come_late_count_once() -> None:

@@ -1,4 +1,4 @@
-"""Blocks to one text: what separates them, where marks and chapters are."""
+"""Blocks to one text: what separates them, where anchors and chapters are."""
 
 import pytest
 from hypothesis import given
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from voiced.text import blocks as blocks_module
 from voiced.text.blocks import (
+    Anchor,
     Block,
-    Mark,
     as_sentence,
     assemble,
     chapters_by_headings,
@@ -48,26 +48,28 @@ def test_lines_of_one_list_stand_together() -> None:
 
 def test_a_mark_before_a_text_is_at_its_beginning() -> None:
     made = assemble(
-        [Block("", marks=(Mark("x", 0),)), Block("A"), Block("", marks=(Mark("y", 0),)), Block("B")]
+        [Block("", anchors=(Anchor("x", 0),)), Block("A"), Block("", anchors=(Anchor("y", 0),)), Block("B")]
     )
-    assert made.marks == {"x": 0, "y": 3}
+    assert made.anchors == {"x": 0, "y": 3}
 
 
 def test_the_first_of_two_equal_marks_holds() -> None:
-    assert assemble([Block("A", marks=(Mark("x", 0),)), Block("B", marks=(Mark("x", 0),))]).marks == {"x": 0}
+    assert assemble(
+        [Block("A", anchors=(Anchor("x", 0),)), Block("B", anchors=(Anchor("x", 0),))]
+    ).anchors == {"x": 0}
 
 
 def test_a_mark_within_a_paragraph_is_exact_and_within_a_heading_at_its_beginning() -> None:
     block = make_block([" One ", "two"], [(1, "x"), (2, "end")])
-    assert block == Block("One two", marks=(Mark("x", 4), Mark("end", 7)))
-    assert make_block(["One ", "two"], [(1, "x")], level=1).marks == (Mark("x", 0),)
+    assert block == Block("One two", anchors=(Anchor("x", 4), Anchor("end", 7)))
+    assert make_block(["One ", "two"], [(1, "x")], level=1).anchors == (Anchor("x", 0),)
 
 
 @given(_pieces, st.lists(st.integers(0, 6), max_size=3).map(sorted))
 def test_a_block_is_clean_and_its_marks_are_within(pieces: list[str], places: list[int]) -> None:
     block = make_block(pieces, [(min(place, len(pieces)), "x") for place in places])
     assert clean(block.text).strip() == block.text
-    offsets = [mark.offset for mark in block.marks]
+    offsets = [anchor.offset for anchor in block.anchors]
     assert offsets == sorted(offsets)
     assert all(0 <= offset <= len(block.text) for offset in offsets)
 

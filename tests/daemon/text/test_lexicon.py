@@ -88,7 +88,7 @@ def test_an_empty_spoken_form_passes_a_word_over() -> None:
 
 def test_pieces_tell_what_is_fixed() -> None:
     pieces = Lexicon([Entry("b", "B2")]).pieces("a b c", "en")
-    assert pieces == [("a ", False), ("B2", True), (" c", False)]
+    assert pieces == [("a ", False, 2), ("B2", True, 1), (" c", False, 2)]
 
 
 def test_what_an_entry_may_be() -> None:
