@@ -127,8 +127,10 @@ class DeviceMonitor:
                 self.on_tick()
             except Exception:  # the top of this task: one bad reading must not end all of them
                 logger.exception("a sample of the load failed")
-            due = max(due + interval_s, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            now = time.monotonic()
+            # What was slept through is not made up for: two samples at once would tell nothing new.
+            due = due + interval_s if due + interval_s > now else now + interval_s
+            await asyncio.sleep(due - now)
 
     def _tick(self) -> None:
         lock, ended = current_lock(self._lock, datetime.now(UTC), process_start)
