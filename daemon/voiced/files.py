@@ -32,6 +32,8 @@ _EXCLUSIVE_RENAMES: dict[str, tuple[str, tuple[int, ...], int]] = {
 }
 
 _TEMPORARY_START, _TEMPORARY_END = ".voiced-", ".tmp"
+_in_work: set[str] = set()
+"""Names of the temporaries that this process works on: no time of the clock tells them from those of a crash."""
 
 # The file system, or this kind of file, knows no such rename or link; another way may still work.
 _NOT_THIS_WAY = frozenset(
@@ -185,23 +187,16 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     fsync_folder(path.parent)
 
 
-def sweep_temporaries(folder: Path, before_s: float | None = None) -> int:
-    """Remove what a crash left half copied below `folder`; return how many.
-
-    Args:
-        folder: Where to look.
-        before_s: Only what was last touched before this time of the clock; None = all, while nobody copies into it.
-    """
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what a crash left half copied below `folder`; return how many. What is being copied by us stays."""
     count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(_TEMPORARY_START) and name.endswith(_TEMPORARY_END):
-                path = os.path.join(parent, name)  # noqa: PTH118 - a walk over many names
+            is_ours = name.startswith(_TEMPORARY_START) and name.endswith(_TEMPORARY_END)
+            if is_ours and name not in _in_work:
                 with contextlib.suppress(OSError):
-                    # Not the time of the content: a copy has that of its source.
-                    if before_s is None or os.lstat(path).st_ctime < before_s:
-                        os.unlink(path)  # noqa: PTH108
-                        count += 1
+                    os.unlink(os.path.join(parent, name))  # noqa: PTH108, PTH118 - a walk over many names
+                    count += 1
     return count
 
 
@@ -347,6 +342,7 @@ def _move_across(source: Path, folder: Path, rename: Callable[[Path], Path]) -> 
         placed = rename(copy)
     finally:
         copy.unlink(missing_ok=True)
+        _in_work.discard(copy.name)
     try:
         fsync_folder(folder)
         source.unlink()
@@ -363,6 +359,7 @@ def _rename_to(source: Path, target: Path) -> Path:
 
 def _copy_link(source: Path, folder: Path) -> Path:
     copy = folder / _temporary_name()
+    _in_work.add(copy.name)
     copy.symlink_to(source.readlink())
     return copy
 
@@ -418,21 +415,28 @@ def _temporary(folder: Path, kept_name: str = "") -> Iterator[tuple[int, Path]]:
 
     Args:
         folder: Where it is made.
-        kept_name: Its name, in the place of one that is left from before; it then stays unless the block fails.
+        kept_name: Its name, in the place of one that is left from before; it then stays unless the block fails, and
+            stays in work.
     """
     path = folder / (kept_name or _temporary_name())
-    if kept_name:
-        path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    _in_work.add(path.name)
     try:
-        yield descriptor, path
+        if kept_name:
+            path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor, path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
     except BaseException:
-        path.unlink(missing_ok=True)
+        _in_work.discard(path.name)
         raise
-    finally:
-        os.close(descriptor)
     if not kept_name:
         path.unlink(missing_ok=True)
+        _in_work.discard(path.name)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -377,12 +377,43 @@ def test_sweep_removes_only_our_temporaries(tmp_path: Path) -> None:
     assert sweep_temporaries(tmp_path / "missing") == 0
 
 
-def test_a_copy_that_is_being_made_is_not_swept(tmp_path: Path) -> None:
-    copy = write(tmp_path / ".voiced-0123.tmp")
-    os.utime(copy, (0, 0))  # as a copy has the times of its source
-    began_s = copy.stat().st_ctime
-    assert sweep_temporaries(tmp_path, began_s) == 0
-    assert sweep_temporaries(tmp_path, began_s + 1) == 1
+def test_a_copy_that_is_being_made_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its times are: those of its source, and by a clock that was set back meanwhile."""
+    source, target = write(tmp_path / "source"), tmp_path / "to"
+    target.mkdir()
+    left = write(target / ".voiced-0123.tmp")
+    rename, swept = files._rename, list[int]()
+
+    def across(old: Path, new: Path) -> None:
+        if old == source:
+            raise OSError(errno.EXDEV, "other device")
+        swept.append(sweep_temporaries(target))
+        rename(old, new)
+
+    monkeypatch.setattr(files, "_rename", across)
+    rename_without_replacing(source, target / "moved")
+    assert swept == [1]
+    assert not left.exists()
+    assert names(target) == ["moved"]
+    write(left)
+    assert sweep_temporaries(target) == 1
+    assert not files._in_work
+
+
+def test_a_copy_that_fails_is_no_longer_in_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "source")
+
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(errno.EXDEV if old == source else errno.EACCES, "refused")
+
+    monkeypatch.setattr(files, "_rename", refuse)
+    with pytest.raises(PermissionError):
+        rename_without_replacing(source, tmp_path / "target")
+    monkeypatch.setattr(files, "_write_all", lambda *_: refuse(tmp_path, tmp_path))
+    with pytest.raises(PermissionError):
+        rename_without_replacing(source, tmp_path / "target")
+    assert not files._in_work
+    assert names(tmp_path) == ["source"]
 
 
 def test_first_free_is_where_a_file_is_placed(tmp_path: Path) -> None:
