@@ -6,8 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from voiced.boot import STOP_SIGNALS, Booted
 from voiced.cache_desk import CacheDesk, Caches
@@ -21,9 +20,10 @@ from voiced.files.atomic import sweep_temporaries
 from voiced.jobs.casting import Casting
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake, Machine
-from voiced.jobs.job import Job
+from voiced.jobs.job import Job, stamp
 from voiced.jobs.manager import PAUSED_SETTING, JobManager
 from voiced.jobs.pace import Pace
+from voiced.jobs.retention import look_back
 from voiced.jobs.scribes import Scribes
 from voiced.jobs.store import Store
 from voiced.jobs.studio import Studio
@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 PACE_SETTING = "pace"
 SIZES_SETTING = "sizes"
+HISTORY_SETTING = "history_clock"
 DROP_PAUSED_SETTING = "is_drop_paused"
 _DAY_S = 24 * 3600.0
 
@@ -74,7 +75,14 @@ class Daemon:
         self._unfinished: list[Job] = self._store.unfinished()
         self._kept = {
             key: self._store.setting(key)
-            for key in (PAUSED_SETTING, DROP_PAUSED_SETTING, LOCK_SETTING, PACE_SETTING, SIZES_SETTING)
+            for key in (
+                PAUSED_SETTING,
+                DROP_PAUSED_SETTING,
+                LOCK_SETTING,
+                PACE_SETTING,
+                SIZES_SETTING,
+                HISTORY_SETTING,
+            )
         }
         self._pace = Pace(self._kept[PACE_SETTING] or "")
         paths = booted.paths
@@ -132,7 +140,7 @@ class Daemon:
         sweep(self._booted.paths, self.config.audio_folder, self._store.ids_with_spool())
         self._voices.sweep()
         self._jobs.background.spawn(self._sweep_library())
-        self._jobs.background.spawn(self._sweep_temporaries(time.time()))
+        self._jobs.background.spawn(self._sweep_temporaries())
         self._store.start(loop)
         if self._booted.paths.lexicon_file.exists():
             await self._read_lexicon()
@@ -190,11 +198,11 @@ class Daemon:
         except (LibraryError, OSError) as error:
             logger.info("the model library was not swept: %s", error)
 
-    async def _sweep_temporaries(self, before_s: float) -> None:
+    async def _sweep_temporaries(self) -> None:
         """Remove half-made copies of an earlier run; the folders may be large, or far away."""
         config = self.config
         for folder in (config.failed_folder, config.done_folder, config.audio_folder):
-            await asyncio.to_thread(sweep_temporaries, folder, before_s)
+            await asyncio.to_thread(sweep_temporaries, folder)
 
     # -- signals --------------------------------------------------------------------------------------
 
@@ -364,11 +372,16 @@ class Daemon:
 
     async def _forget(self) -> None:
         """Once a day let go of old history."""
+        believed = self._kept[HISTORY_SETTING]
         while True:
-            if self.config.history_days:
-                before = datetime.now(UTC) - timedelta(days=self.config.history_days)
-                with contextlib.suppress(VoicedError):
-                    await self._store.forget(before.isoformat(timespec="milliseconds"))
+            now = stamp()
+            look = look_back(believed, datetime.fromisoformat(now), self.config.history_days)
+            with contextlib.suppress(VoicedError):
+                # The clock first: where it cannot be kept, nothing is forgotten on its word.
+                await self._store.keep(HISTORY_SETTING, look.believed)
+                believed = look.believed
+                if self.config.history_days and look.before:
+                    await self._store.forget(look.before, now)
             await asyncio.sleep(_DAY_S)
 
 

@@ -26,6 +26,7 @@ from voiced.devices.lock import (
 from voiced.devices.presets import Preset, Wanted, presets
 from voiced.devices.rules import Placement, Policy, Rule
 from voiced.devices.selector import Decision, IntelligentDeviceSelector, needs_gpu_reading
+from voiced.devices.wall_clock import WallClock
 from voiced.jobs.store import Store
 from voiced.models.memory import Room
 from voiced.models.spec import ModelSpec
@@ -60,6 +61,7 @@ class DeviceMonitor:
         publish: Tells the world.
         load: Takes the samples.
         hardware: The machine; None = this one, looked at when it is first asked for.
+        clock: Tells when the time of day was set; None = this computer's.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class DeviceMonitor:
         publish: Callable[..., None],
         load: LoadMonitor,
         hardware: Hardware | None = None,
+        clock: WallClock | None = None,
     ) -> None:
         self._pool = pool
+        self._clock = clock or WallClock()
         self._store = store
         self._publish = publish
         self._load = load
@@ -104,6 +108,7 @@ class DeviceMonitor:
             self._lock, reason = lock_from_json(kept_lock)
             if reason:
                 logger.warning("%s", reason)
+            self._lock = self._lock.bounded(datetime.now(UTC))
         self._apply()
         self._task = asyncio.get_running_loop().create_task(self._run(interval_s), name="monitor")
 
@@ -127,10 +132,13 @@ class DeviceMonitor:
                 self.on_tick()
             except Exception:  # the top of this task: one bad reading must not end all of them
                 logger.exception("a sample of the load failed")
-            due = max(due + interval_s, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            now = time.monotonic()
+            # What was slept through is not made up for: two samples at once would tell nothing new.
+            due = due + interval_s if due + interval_s > now else now + interval_s
+            await asyncio.sleep(due - now)
 
     def _tick(self) -> None:
+        self._follow_clock()
         lock, ended = current_lock(self._lock, datetime.now(UTC), process_start)
         if ended:
             self._set(lock, ended)
@@ -140,6 +148,17 @@ class DeviceMonitor:
         self._give_back(sample)
         self._load_info = sample.to_info()
         self._publish(m.LoadChanged, load=self._load_info)
+
+    def _follow_clock(self) -> None:
+        """A lock for two hours lasts two hours, though somebody sets the clock meanwhile."""
+        jump_s = self._clock.jumped_s()
+        if not jump_s:
+            return
+        logger.warning("the clock of the computer was set by %+.0f s", jump_s)
+        shifted = self._lock.shifted(jump_s)
+        if shifted != self._lock:
+            self._store.keep(LOCK_SETTING, shifted.to_json()).add_done_callback(_log_failure)
+            self._set(shifted, "the clock was set")
 
     def _take(self) -> LoadSample:
         children = self._pool.children()
@@ -302,6 +321,7 @@ class DeviceMonitor:
         Raises:
             InvalidRequest, DeviceUnavailable: If it cannot be.
         """
+        self._follow_clock()
         lock = new_lock(
             request.device,
             for_s=request.for_s,
@@ -383,3 +403,8 @@ class DeviceMonitor:
     def loop_lag_ms(self) -> float:
         """Worst lateness of the last samples: how long something held up the loop."""
         return max(self._lags_s, default=0.0) * 1000
+
+
+def _log_failure(kept: "asyncio.Future[None]") -> None:
+    if not kept.cancelled() and (error := kept.exception()) is not None:
+        logger.error("the device lock could not be kept: %s", error)

@@ -18,8 +18,6 @@ from voiced_ipc import codec
 from voiced_ipc import messages as m
 
 PEAK_MB = 128
-PATIENT_PEAK_MB = 512
-"""Not in the row: the quarter of a second between two looks at quiet peers, at the speed of a unix socket."""
 AFTER_MB = 32
 BACK_S = 5.0
 ANSWER_S = 0.25
@@ -45,9 +43,7 @@ def ask(request: m.Request, payload: bytes | None = None) -> bytes:
 
 
 @contextlib.contextmanager
-def watched(
-    card: Card, daemon: DaemonProcess, attack: str, peak_mb: float = PEAK_MB
-) -> Iterator[dict[str, object]]:
+def watched(card: Card, daemon: DaemonProcess, attack: str) -> Iterator[dict[str, object]]:
     """Look on while the block attacks; what it adds to the mapping is told too."""
     told: dict[str, object] = {}
     with Onlooker(daemon) as onlooker:
@@ -64,7 +60,7 @@ def watched(
     card.tell(attack=attack, answers=len(onlooker.answered_s), worst_ms=onlooker.worst_s * 1000)
     assert daemon.process is not None
     assert daemon.process.poll() is None
-    assert onlooker.grown_mb <= peak_mb
+    assert onlooker.grown_mb <= PEAK_MB
     assert after_mb <= AFTER_MB
     assert onlooker.worst_s <= ANSWER_S * (1 if card.is_full else SLACK)
     assert "Traceback" not in daemon.log()
@@ -76,11 +72,10 @@ def mb(count_bytes: int) -> float:
 
 @pytest.mark.parametrize("calm_s", [0.0, 1.5])
 def test_a_message_without_an_end(card: Card, victim: DaemonProcess, calm_s: float) -> None:
-    """Who attacks at once, as the row says; and who has been harmless for a while, and is looked at less often."""
+    """Who attacks at once, as the row says; and who has been harmless for a while, and looked at less often."""
     wanted, sent, drops = card.count(128 if calm_s else 256, 1024) << 20, 0, 0
     path = victim.home.endpoint.speech
-    peak_mb = PATIENT_PEAK_MB if calm_s else PEAK_MB
-    with watched(card, victim, f"endless multipart after {calm_s:g} s", peak_mb) as told:
+    with watched(card, victim, f"endless multipart after {calm_s:g} s") as told:
         while sent < wanted:
             with contextlib.suppress(OSError), RawPeer(path) as peer:  # dropped, and there again
                 peer.shake()

@@ -21,7 +21,8 @@ def pack_voice(voice: Voice, target: Path) -> None:
         OSError: If it cannot be written; nothing is left.
     """
     try:
-        with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as archive:
+        # A zip knows the years 1980 to 2107, and a clock may have been wrong when the voice was made.
+        with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for name in (VOICE_FILE, *(recording.file for recording in voice.recordings)):
                 archive.write(voice.folder / name, f"{voice.voice}/{name}")
     except FileExistsError:

@@ -5,9 +5,13 @@ its start, because the id alone may name another program after a restart. Clock 
 """
 
 import json
+import math
+import os
 import re
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from voiced.devices.hardware import Hardware
@@ -16,11 +20,12 @@ from voiced_ipc.messages import LockInfo
 
 ALLOWED = "auto, cpu, cuda, cuda:N or mps"
 _DEVICE = re.compile(r"\A(auto|cpu|mps|cuda(:[0-9]{1,2})?)\Z")
-START_TOLERANCE_S = 2.0
-"""psutil computes a start from the clock and the machine's uptime; a corrected clock moves it a little."""
+_IS_LINUX = sys.platform.startswith("linux")
+_START_TOLERANCE_S = 0.05
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.0
 
 ProcessStart = Callable[[int], float | None]
-"""Gives the start of a process, seconds since the epoch; None where there is no such process."""
+"""Gives the start of a process, in seconds that stay the same when the clock is set; None where it does not run."""
 
 
 class DeviceLock(NamedTuple):
@@ -32,7 +37,9 @@ class DeviceLock(NamedTuple):
     pid: int | None = None
     """It ends with this process."""
     pid_started: float | None = None
-    """Start of that process, seconds since the epoch."""
+    """Start of that process, as `process_start` tells it."""
+    for_s: float | None = None
+    """How long it was to last, where it has an end by time: it never lasts longer, wherever the clock goes."""
 
     @property
     def is_set(self) -> bool:
@@ -48,8 +55,35 @@ class DeviceLock(NamedTuple):
         """Return it as the settings table keeps it."""
         until = None if self.until is None else self.until.isoformat()
         return json.dumps(
-            {"device": self.device, "until": until, "pid": self.pid, "pid_started": self.pid_started}
+            {
+                "device": self.device,
+                "until": until,
+                "pid": self.pid,
+                "pid_started": self.pid_started,
+                "for_s": self.for_s,
+            }
         )
+
+    def shifted(self, by_s: float) -> "DeviceLock":
+        """Return the same lock by a clock that was set: the time that is left stays.
+
+        Args:
+            by_s: Seconds that the clock went ahead, besides those that passed.
+        """
+        try:
+            return self if self.until is None else self._replace(until=self.until + timedelta(seconds=by_s))
+        except OverflowError:  # beyond the calendar
+            return self
+
+    def bounded(self, now: datetime) -> "DeviceLock":
+        """Return it with no more time left than it was set for: the clock may have been set back since it was kept.
+
+        Args:
+            now: Aware.
+        """
+        if self.until is None or self.for_s is None or (self.until - now).total_seconds() <= self.for_s:
+            return self
+        return self._replace(until=_after(now, self.for_s))
 
 
 AUTO = DeviceLock()
@@ -64,9 +98,12 @@ def lock_from_json(text: str) -> tuple[DeviceLock, str]:
             until=None if values["until"] is None else datetime.fromisoformat(values["until"]),
             pid=None if values["pid"] is None else int(values["pid"]),
             pid_started=None if values["pid_started"] is None else float(values["pid_started"]),
+            for_s=None if values.get("for_s") is None else float(values["for_s"]),
         )
         if lock.until is not None and lock.until.tzinfo is None:
             raise ValueError("an end without a time zone")
+        if lock.for_s is not None and not math.isfinite(lock.for_s):
+            raise ValueError("a time without an end")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidRequest) as error:
         return AUTO, f"the kept device lock cannot be read ({error}): the device is auto, set the lock again"
     return lock, ""
@@ -94,10 +131,14 @@ def new_lock(
     if until_pid is not None and started is None:
         raise InvalidRequest(f"no process has the id {until_pid}: the lock was not set")
     try:
-        until = None if for_s is None else datetime.fromtimestamp(now.timestamp() + for_s, UTC)
+        until = None if for_s is None else _after(now, for_s)
     except (ValueError, OverflowError, OSError):
         raise InvalidRequest(f"a lock for {for_s:g} s ends beyond the calendar: leave the time out") from None
-    return DeviceLock(name, until, until_pid, started)
+    return DeviceLock(name, until, until_pid, started, for_s)
+
+
+def _after(now: datetime, for_s: float) -> datetime:
+    return datetime.fromtimestamp(now.timestamp() + for_s, UTC)
 
 
 def current_lock(lock: DeviceLock, now: datetime, start_of: ProcessStart) -> tuple[DeviceLock, str]:
@@ -120,11 +161,17 @@ def current_lock(lock: DeviceLock, now: datetime, start_of: ProcessStart) -> tup
 def _lives(lock: DeviceLock, started: float | None) -> bool:
     if started is None:
         return False
-    return lock.pid_started is None or abs(started - lock.pid_started) <= START_TOLERANCE_S
+    return lock.pid_started is None or abs(started - lock.pid_started) <= _START_TOLERANCE_S
 
 
 def process_start(pid: int) -> float | None:
-    """Return when a process of this machine started, seconds since the epoch; None where it has ended."""
+    """Return when a process of this machine started; None where it has ended.
+
+    On Linux since the start of the computer: seconds since the epoch are computed from the clock of the moment there,
+    and the same program would be another one after the clock was set. Elsewhere the system notes the time at the start.
+    """
+    if _IS_LINUX:
+        return _start_after_boot(pid)
     import psutil  # 20 ms: only after the sockets answer
 
     try:
@@ -133,6 +180,15 @@ def process_start(pid: int) -> float | None:
             return None
         return process.create_time()
     except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def _start_after_boot(pid: int) -> float | None:
+    try:
+        # proc(5): the name in brackets may hold anything; after it the state is the first, the start the 20th.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return None if fields[0] in (b"Z", b"X") else int(fields[19]) * _TICK_S
+    except (OSError, IndexError, ValueError):
         return None
 
 

@@ -14,6 +14,7 @@ from voiced.files.atomic import (
     TEMPORARY_END,
     TEMPORARY_START,
     fsync_folder,
+    in_work,
     temporary_file,
     temporary_name,
     write_all,
@@ -40,6 +41,7 @@ def move_across(source: Path, folder: Path, rename: Callable[[Path], Path]) -> P
         placed = rename(copy)
     finally:
         copy.unlink(missing_ok=True)
+        in_work.discard(copy.name)
     try:
         fsync_folder(folder)
         source.unlink()
@@ -76,6 +78,7 @@ def end_move(source: Path, copy: Path) -> bool:
 
 def _copy_link(source: Path, folder: Path) -> Path:
     copy = folder / temporary_name()
+    in_work.add(copy.name)
     copy.symlink_to(source.readlink())
     return copy
 

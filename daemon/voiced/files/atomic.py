@@ -8,6 +8,8 @@ from pathlib import Path
 
 TEMPORARY_START, TEMPORARY_END = ".voiced-", ".tmp"
 """How the hidden names of files in the making begin and end."""
+in_work: set[str] = set()
+"""Names of the temporaries that this process works on: no time of the clock tells them from those of a crash."""
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -42,23 +44,16 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep_temporaries(folder: Path, before_s: float | None = None) -> int:
-    """Remove what a crash left half copied below `folder`; return how many.
-
-    Args:
-        folder: Where to look.
-        before_s: Only what was last touched before this time of the clock; None = all, while nobody copies into it.
-    """
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what a crash left half copied below `folder`; return how many. What is being copied by us stays."""
     count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(TEMPORARY_START) and name.endswith(TEMPORARY_END):
-                path = os.path.join(parent, name)  # noqa: PTH118 - a walk over many names
+            is_ours = name.startswith(TEMPORARY_START) and name.endswith(TEMPORARY_END)
+            if is_ours and name not in in_work:
                 with contextlib.suppress(OSError):
-                    # Not the time of the content: a copy has that of its source.
-                    if before_s is None or os.lstat(path).st_ctime < before_s:
-                        os.unlink(path)  # noqa: PTH108
-                        count += 1
+                    os.unlink(os.path.join(parent, name))  # noqa: PTH108, PTH118 - a walk over many names
+                    count += 1
     return count
 
 
@@ -68,21 +63,28 @@ def temporary_file(folder: Path, kept_name: str = "") -> Iterator[tuple[int, Pat
 
     Args:
         folder: Where it is made.
-        kept_name: Its name, in the place of one that is left from before; it then stays unless the block fails.
+        kept_name: Its name, in the place of one that is left from before; it then stays unless the block fails, and
+            stays in work.
     """
     path = folder / (kept_name or temporary_name())
-    if kept_name:
-        path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    in_work.add(path.name)
     try:
-        yield descriptor, path
+        if kept_name:
+            path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor, path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
     except BaseException:
-        path.unlink(missing_ok=True)
+        in_work.discard(path.name)
         raise
-    finally:
-        os.close(descriptor)
     if not kept_name:
         path.unlink(missing_ok=True)
+        in_work.discard(path.name)
 
 
 def temporary_name() -> str:

@@ -16,6 +16,9 @@ from voiced.workers.tasks import Task
 from voiced_ipc.errors import InternalError, JobCancelled, VoicedError
 from voiced_ipc.messages import Subtitles
 
+_ALARM_S = 0.01
+"""Least time between two looks at a deadline: after a sleep the clock of the worker's time stands for a moment."""
+
 
 class PromptSource(Protocol):
     """Where voices of recordings come from."""
@@ -70,6 +73,7 @@ class Assignment:
         self._refusal: VoicedError | OSError | None = None
         self._began_s: float | None = None
         self._limit: asyncio.Timeout | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Send it to the worker; why that could not be done is raised by `relay`."""
@@ -93,13 +97,18 @@ class Assignment:
         if self._task is None:
             assert self._refusal is not None, "relay comes after start"
             raise self._refusal
-        async with (
-            asyncio.timeout(None) as self._limit,
-            contextlib.aclosing(self.worker.frames(self._task)) as frames,
-        ):
-            self._set_limit()
-            async for fields, payload in frames:
-                self._take(fields, payload, on_segment)
+        try:
+            async with (
+                asyncio.timeout(None) as self._limit,
+                contextlib.aclosing(self.worker.frames(self._task)) as frames,
+            ):
+                self._watch_time()
+                async for fields, payload in frames:
+                    self._take(fields, payload, on_segment)
+        finally:
+            self._limit = None
+            if self._alarm is not None:
+                self._alarm.cancel()
         return self.elapsed_s
 
     def leave(self) -> None:
@@ -109,19 +118,25 @@ class Assignment:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since its turn at the worker; 0 before."""
-        return 0.0 if self._began_s is None else asyncio.get_running_loop().time() - self._began_s
+        """Seconds since its turn at the worker in which the daemon was awake; 0 before."""
+        return 0.0 if self._began_s is None else self.worker.awake() - self._began_s
 
     # -- its time -------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """The worker begins with it."""
-        self._began_s = asyncio.get_running_loop().time()
-        self._set_limit()
+        self._began_s = self.worker.awake()
+        self._watch_time()
 
-    def _set_limit(self) -> None:
-        if self._limit is not None and self._began_s is not None:
-            self._limit.reschedule(self._began_s + self.deadline_s)
+    def _watch_time(self) -> None:
+        """End it at its deadline; where the computer slept meanwhile, the alarm comes early and is set again."""
+        if self._limit is None or self._began_s is None:
+            return
+        loop, left_s = asyncio.get_running_loop(), self.deadline_s - self.elapsed_s
+        if left_s > 0:
+            self._alarm = loop.call_later(max(left_s, _ALARM_S), self._watch_time)
+        elif not self._limit.expired():
+            self._limit.reschedule(loop.time())
 
     # -- what comes back ------------------------------------------------------------------------------
 

@@ -121,9 +121,19 @@ def list_jobs(
     return list(itertools.islice(_readable(rows), limit))
 
 
-def forget_jobs(connection: sqlite3.Connection, before: str) -> int:
-    """Remove finished jobs last touched before the stamp `before`; return how many."""
-    return connection.execute(f"DELETE FROM jobs WHERE state IN {_FINAL} AND updated < ?", (before,)).rowcount
+def forget_jobs(connection: sqlite3.Connection, before: str, now: str) -> int:
+    """Remove finished jobs that are old; return how many.
+
+    Args:
+        connection: To the database.
+        before: Stamp; what was last touched before it is old, where nothing that came earlier is young.
+        now: Stamp; what was touched after it, by a clock that was ahead, says nothing of others.
+    """
+    young = "SELECT MIN(number) FROM jobs WHERE updated BETWEEN ? AND ?"
+    return connection.execute(
+        f"DELETE FROM jobs WHERE state IN {_FINAL} AND updated < ? AND number < IFNULL(({young}), 1 << 62)",
+        (before, before, now),
+    ).rowcount
 
 
 def read_setting(connection: sqlite3.Connection, key: str) -> str | None:

@@ -80,7 +80,9 @@ class StreamSink:
         self._pending_bytes = 0
         self._sequence = 0
         self._sent_bytes = 0
-        self._stalled_since: float | None = None
+        self._stalled_s = 0.0
+        """For how long nothing could be sent that waits."""
+        self._ticked_at = 0.0
         self._is_written = False
         self._tell: Callable[[], m.JobInfo] | None = None
         self._opening: m.Accepted | None = None
@@ -94,6 +96,7 @@ class StreamSink:
         """Begin with the acceptance, and tell progress; `tell` gives the job as it stands."""
         self._tell = tell
         self._opening = accepted
+        self._ticked_at = time.monotonic()
         self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._tick)
         self._pump()
 
@@ -164,7 +167,7 @@ class StreamSink:
             self._sequence += 1
             self._credit -= size
             self._sent_bytes += size
-            self._stalled_since = None
+            self._stalled_s = 0.0
         if self._is_written and not self._pending and not self._is_over:
             assert self._tell is not None
             done = m.Done(request_id=self._id, job=self._tell(), samples=self.samples)
@@ -185,11 +188,13 @@ class StreamSink:
         if self._is_over:
             return
         self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._tick)
+        # A tick that comes late was slept through: the reader, who slept too, is given the time all the same.
         now = time.monotonic()
+        passed_s, self._ticked_at = min(now - self._ticked_at, 2 * PROGRESS_S), now
         # What waits has no credit, or a peer that grants and does not read.
         if self._opening or self._pending or self._is_written:
-            self._stalled_since = self._stalled_since or now
-            if now - self._stalled_since > STALL_S:
+            self._stalled_s += passed_s
+            if self._stalled_s > STALL_S:
                 self._lose(StreamStalled(f"nothing was read for {STALL_S:.0f} s; the stream was ended"))
                 return
         if self._opening:

@@ -153,9 +153,9 @@ class Store:
         """Return a page of jobs, newest first."""
         return self.do(lambda connection: database.list_jobs(connection, states, before, limit))
 
-    def forget(self, before: str) -> "Future[int]":
-        """Remove finished jobs last touched before a stamp."""
-        return self.do(lambda connection: database.forget_jobs(connection, before))
+    def forget(self, before: str, now: str) -> "Future[int]":
+        """Remove old finished jobs; see `database.forget_jobs`."""
+        return self.do(lambda connection: database.forget_jobs(connection, before, now))
 
     def keep(self, key: str, value: str) -> "Future[None]":
         """Keep a setting over restarts."""

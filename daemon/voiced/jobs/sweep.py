@@ -1,6 +1,7 @@
 """What an earlier end of the daemon left behind, put in order at the start."""
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Collection
@@ -21,6 +22,10 @@ def sweep(paths: Paths, audio_folder: Path, kept: Collection[str]) -> None:
         audio_folder: Where parts grow.
         kept: Ids of jobs that still need their folder.
     """
+    # Before others come back: who handed them in may ask for them again, whatever the clock says of their age.
+    for document in _entries(paths.incoming):
+        with contextlib.suppress(OSError):
+            _sweep_document(document, time.time())
     for folder in _entries(paths.spool):
         if folder.name not in kept:
             with contextlib.suppress(OSError):
@@ -31,10 +36,14 @@ def sweep(paths: Paths, audio_folder: Path, kept: Collection[str]) -> None:
             shutil.rmtree(part, ignore_errors=True)  # the chapters of a book
             with contextlib.suppress(OSError):
                 part.unlink()
-    for document in _entries(paths.incoming):
-        with contextlib.suppress(OSError):
-            if time.time() - document.lstat().st_mtime > _INCOMING_S:
-                document.unlink()
+
+
+def _sweep_document(document: Path, now_s: float) -> None:
+    age_s = now_s - document.lstat().st_mtime
+    if age_s > _INCOMING_S:
+        document.unlink()
+    elif age_s < 0:  # the clock was wrong when it came: its age counts from now on
+        os.utime(document, (now_s, now_s), follow_symlinks=False)
 
 
 def keep_spool(paths: Paths) -> str:

@@ -13,6 +13,8 @@ _GONE_ENTRIES = 1000
 """Keys whose end is remembered, so that the next miss can be explained."""
 _TOUCH_S = 60.0
 """Uses within it are one use: a book must not write a time for each segment."""
+_AHEAD_S = 1.0
+"""Between two entries whose last uses lay in the future."""
 
 
 class Entry(NamedTuple):
@@ -122,7 +124,8 @@ class CacheIndex:
         return why_missed(wanted, self._entries.values(), self._gone.get(wanted.key, ""))
 
     def put(self, entry: Entry) -> list[Entry]:
-        """Take an entry in, or note its use; return what had to go for it."""
+        """Take an entry in, or note its use, which is now; return what had to go for it."""
+        self._bring_back(entry.used_s)
         known = self._entries.get(entry.key)
         if known is None or known.size_bytes != entry.size_bytes or entry.used_s - known.used_s >= _TOUCH_S:
             self._touch(entry)
@@ -152,9 +155,15 @@ class CacheIndex:
         while len(self._gone) > _GONE_ENTRIES:
             self._gone.popitem(last=False)
 
-    def replace(self, entries: Iterable[Entry]) -> None:
-        """Take these for all entries: what is on the disk."""
+    def replace(self, entries: Iterable[Entry], now_s: float) -> None:
+        """Take these for all entries: what is on the disk.
+
+        Args:
+            entries: All of them.
+            now_s: Seconds of the epoch.
+        """
         self._entries = {entry.key: entry for entry in entries}
+        self._bring_back(now_s)
 
     def hit(self) -> None:
         """Count a hit."""
@@ -163,6 +172,17 @@ class CacheIndex:
     def miss(self, reason: str) -> None:
         """Count a miss."""
         self.tally = self.tally._replace(misses=self.tally.misses + 1, last_miss=reason)
+
+    def _bring_back(self, now_s: float) -> None:
+        """Bring uses in the future back to now, in their order: the clock was wrong, or is.
+
+        Else they would count as the latest until the clock is there, and what is used each day would go before them.
+        """
+        ahead = [entry for entry in self._entries.values() if entry.used_s > now_s]
+        for place, entry in enumerate(sorted(ahead, key=lambda one: one.used_s, reverse=True), 1):
+            mended = entry._replace(used_s=float(int(now_s - place * _AHEAD_S)))
+            self._entries[entry.key] = mended
+            self._touch(mended)
 
     def _touch(self, entry: Entry) -> None:
         try:

@@ -187,7 +187,7 @@ class PromptCache:
                 continue
             model = facts.identity.get("model", "")
             entries.append(Entry(key, model, facts.voice, facts.recordings, found.st_size, found.st_mtime))
-        index.replace(entries)
+        index.replace(entries, self._clock())
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"

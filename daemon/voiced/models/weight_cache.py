@@ -8,6 +8,7 @@ and emptied.
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -118,11 +119,11 @@ class WeightCache:
             if known is None or self._inodes.get(entry.key) != facts.inode:
                 self._index.miss(facts.reason)
                 logger.info("weight cache miss: %s (%s)", facts.model, facts.reason)
-            elif entry.used_s > known.used_s:
+            elif entry.used_s != known.used_s:
                 self._index.hit()
                 logger.info("weight cache hit: %s", facts.model)
         self._inodes = inodes
-        self._index.replace(found)
+        self._index.replace(found, time.time())
         for entry in self._index.prune():
             logger.info("weight cache: weights of %s went, the longest unused", entry.model)
 

@@ -6,6 +6,9 @@ cannot stop accepting and keep those that are there: its sessions belong to the 
 the others alone. All peers are dropped when the memory grows while they send what never becomes a message, and nobody
 is taken until it is free again: else each trip would begin from a higher line. Proper clients connect again by
 themselves.
+
+A unix socket carries a gigabyte in a second, so a look four times in a second would come too late. While peers are
+quiet, work is what brings the next look forward: who sends much makes libzmq's thread work.
 """
 
 import ctypes
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from voiced.server.channel import Channel
+from voiced.server.effort import Effort
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
@@ -33,6 +37,8 @@ MEMORY_STEP_BYTES = 64 << 20
 _CALM_S = 0.25
 _ALERT_S = 0.02
 _ALERT_BYTES = 4 << 20
+_EFFORT_S = 0.01
+"""Processor time that brings the next look forward: some 10 MB from one peer."""
 _NEW_S = 1.0
 """For so long after a peer came the looks are close: most who attack do it at once."""
 _FREE_S = 0.05
@@ -61,6 +67,9 @@ class Guard:
         self._peers = dict.fromkeys(channels, 0)
         self._loop: AbstractEventLoop | None = None
         self._timer: TimerHandle | None = None
+        self._effort = Effort(_EFFORT_S, self._look_sooner)
+        self._is_dropping = False
+        """All peers were dropped, and nobody is taken yet."""
         self._base_bytes = 0
         self._last_bytes = 0
         self._alert_until = 0.0
@@ -82,11 +91,13 @@ class Guard:
     def attach(self, loop: "AbstractEventLoop") -> None:
         """Begin to watch."""
         self._loop = loop
+        self._effort.attach(loop)
         for channel in self._channels:
             self._listen(channel)
 
     def close(self) -> None:
         """Watch no more; before the channels close."""
+        self._effort.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._loop is not None:
@@ -135,6 +146,7 @@ class Guard:
             self._last_bytes = self._read_rss()
             self._base_bytes = min(self._base_bytes or self._last_bytes, self._last_bytes)
             self._timer = self._loop.call_later(_ALERT_S, self._look)
+            self._effort.count(is_on=True)
 
     def _drop(self, channel: Channel, *, is_accepting: bool) -> None:
         assert self._loop is not None
@@ -153,6 +165,12 @@ class Guard:
         """Take the present memory as usual: the daemon has just grown by its own doing."""
         self._base_bytes = self._last_bytes = self._read_rss()
 
+    def _look_sooner(self) -> None:
+        """The daemon has worked: look now."""
+        if self._loop is not None and self._timer is not None and not self._is_dropping:
+            self._timer.cancel()
+            self._look()
+
     def _look(self) -> None:
         self._timer = None
         if self._loop is None:
@@ -170,6 +188,7 @@ class Guard:
             self._timer = self._loop.call_later(_ALERT_S if is_alert else _CALM_S, self._look)
         else:
             self._base_bytes = 0
+            self._effort.count(is_on=False)
 
     def _trim_when_quiet(self, now: int) -> None:
         """Give back what was taken for peers, a while after it was last needed; the C library would keep it."""
@@ -189,10 +208,11 @@ class Guard:
         logger.warning("the memory grew to %d MB: all peers are dropped", now >> 20)
         for channel in self._channels:
             self._drop(channel, is_accepting=False)
+        self._is_dropping = True
         self._timer = self._loop.call_later(_FREE_S, self._recover)
 
     def _recover(self) -> None:
-        self._timer = None
+        self._timer, self._is_dropping = None, False
         if self._loop is None:
             return
         trim_memory()

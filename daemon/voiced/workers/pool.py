@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from voiced.models.catalogue import ESPEAK, TONE
 from voiced.models.memory import Sizes
 from voiced.workers import supervision
+from voiced.workers.awake import AwakeClock
 from voiced.workers.engine import Engine
 from voiced.workers.events import PoolEvent, PoolEventKind
 from voiced.workers.ground import Ground
@@ -75,6 +76,7 @@ class Pool:
         """Rounds of the supervisor so far: tells the watchdog that it lives."""
         self._on_change = on_change
         self._on_event = on_event
+        self._awake = AwakeClock()
         self.scribery = Scribery(self._changed)
         """The scribes."""
         self._chores: set[asyncio.Task[None]] = set()
@@ -346,7 +348,9 @@ class Pool:
             device: Where it is wanted; empty = where it usually runs.
             is_held: It is let in by the caller, after a test; it then takes the usual place.
         """
-        worker = WorkerProcess(engine.spec.model, lambda changed: self._worker_changed(engine, changed))
+        worker = WorkerProcess(
+            engine.spec.model, lambda changed: self._worker_changed(engine, changed), self._awake.now
+        )
         worker.asked_device = device
         worker.is_held = is_held
         worker.is_aside = bool(device) and not is_held
@@ -458,11 +462,13 @@ class Pool:
         """
         while True:
             is_working = any(child.running for child in self.children())
-            await asyncio.sleep(supervision.turn_s(self.limits.heartbeat_s, is_working=is_working))
+            turn_s = supervision.turn_s(self.limits.heartbeat_s, is_working=is_working)
+            self._awake.tick(turn_s)
+            await asyncio.sleep(turn_s)
             self.turns += 1
             now = time.monotonic()
             for child in self.children():
                 if child not in self.scribery.scribes or child.is_dismissed:
-                    supervision.check(child, now, self.limits.heartbeat_s)
+                    supervision.check(child, child.awake(), self.limits.heartbeat_s)
             supervision.end_idle(self.engines.values(), now, self.limits.keep_alive_s)
             self.scribery.end_idle(now)

@@ -55,8 +55,15 @@ class WorkerProcess(asyncio.Protocol):
         on_change: Called when a load goes on, when it becomes ready, when a task ends, and when it is gone.
     """
 
-    def __init__(self, name: str, on_change: Callable[["WorkerProcess"], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        on_change: Callable[["WorkerProcess"], None],
+        awake: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
+        self.awake = awake
+        """The clock for what a child may take: seconds in which the daemon was awake."""
         self.state = WorkerState.STARTING
         self.run_as = RunAs()
         """Where and how its model runs; final once it is spawned."""
@@ -84,16 +91,17 @@ class WorkerProcess(asyncio.Protocol):
         self.load_s = 0.0
         """From there to its being ready."""
         self.idle_since = time.monotonic()
-        self.last_heard = time.monotonic()
+        self.last_heard = awake()
+        """By the clock `awake`."""
         self.pinged_at: float | None = None
-        """When the last unanswered ping was sent."""
+        """When the last unanswered ping was sent, by the clock `awake`."""
         self.is_announced = False
         """Whether the pool has told that it is ready."""
         self.is_dismissed = False
         """Whether it was asked to go: its end is then no fault."""
         self.end_reason = ""
         self._on_change = on_change
-        self.tasks = Tasks()
+        self.tasks = Tasks(awake)
         """What it was given."""
         self._frames = FrameReader()
         self._process: ChildProcess | None = None
@@ -114,7 +122,7 @@ class WorkerProcess(asyncio.Protocol):
         """
         if self.state is WorkerState.GONE:
             return  # dismissed before it was spawned
-        self.last_heard = time.monotonic()
+        self.last_heard = self.awake()
         ours, theirs = socket.socketpair()
         try:
             for end in (ours, theirs):
@@ -166,7 +174,7 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def stuck_s(self) -> float:
         """For how many seconds a task has gone on that was cancelled; 0 = there is none."""
-        return self.tasks.stuck_s(time.monotonic()) if self.state is WorkerState.READY else 0.0
+        return self.tasks.stuck_s() if self.state is WorkerState.READY else 0.0
 
     @property
     def sample_rate_hz(self) -> int:
@@ -274,8 +282,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def cancel(self, task: Task) -> None:
         """Tell it to stop a task; one that has ended, though nobody has read it yet, has nothing left to stop."""
-        if task in self.tasks and task.cancelled_at is None:
-            task.cancelled_at = time.monotonic()
+        if self.tasks.cancel(task):
             self._send({"type": "cancel", "task": task.number})
 
     def _lost(self, *, has_begun: bool = True) -> WorkerLost:
@@ -284,7 +291,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        self.pinged_at = time.monotonic()
+        self.pinged_at = self.awake()
         self._send({"type": "ping", "n": 0})
 
     def _send(self, fields: Fields, payload: bytes = b"") -> None:
@@ -300,7 +307,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take frames apart and hand them to their tasks (called by the loop)."""
-        self.last_heard = time.monotonic()
+        self.last_heard = self.awake()
         try:
             for frame in self._frames.feed(data):
                 self._take(frame)

@@ -26,7 +26,7 @@ def check(child: WorkerProcess, now: float, heartbeat_s: float) -> None:
 
     Args:
         child: It.
-        now: Monotonic seconds.
+        now: By the child's clock `awake`.
         heartbeat_s: Silence after which it counts as hung.
     """
     if child.is_dismissed:

@@ -33,9 +33,14 @@ def _nothing() -> None:
 
 
 class Tasks:
-    """All tasks of a child, in the order in which it works on them."""
+    """All tasks of a child, in the order in which it works on them.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds in which the daemon was awake.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.slots = 1
         """How many it works on side by side."""
         self._tasks: dict[int, Task] = {}
@@ -66,8 +71,16 @@ class Tasks:
             self._begin()
         return True
 
-    def stuck_s(self, now: float) -> float:
+    def cancel(self, task: Task) -> bool:
+        """Note that a task is told to stop; return whether it has to be told."""
+        if task not in self or task.cancelled_at is not None:
+            return False
+        task.cancelled_at = self._clock()
+        return True
+
+    def stuck_s(self) -> float:
         """Return for how many seconds a task has gone on that was cancelled; 0 = there is none."""
+        now = self._clock()
         since = (
             max(task.cancelled_at, task.begun_at)
             for task in self._tasks.values()
@@ -84,9 +97,7 @@ class Tasks:
     def _begin(self) -> None:
         for task in itertools.islice(self._tasks.values(), self.slots):
             if task.begun_at is None:
-                task.begun_at = time.monotonic()
-                on_turn, task.on_turn = (
-                    task.on_turn,
-                    _nothing,
-                )  # whoever gave it holds it, and it him: not for longer
+                task.begun_at = self._clock()
+                # Whoever gave it holds it, and it him: not for longer.
+                on_turn, task.on_turn = task.on_turn, _nothing
                 on_turn()

@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import subprocess
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.files.made import names, write
+from voiced.files import rename
 from voiced.files.across import end_move
+from voiced.files.atomic import in_work, sweep_temporaries
 from voiced.files.place import place, rename_without_replacing
 
 
@@ -129,3 +132,42 @@ def test_a_copy_killed_half_way_is_made_anew_and_leaves_nothing(tmp_path: Path, 
     assert place(source, elsewhere, Path("a.txt")) == elsewhere / "a.txt"
     assert names(elsewhere) == ["a.txt"]
     assert (elsewhere / "a.txt").read_text() == "text" * 100_000
+
+
+def test_a_copy_that_is_being_made_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its times are: those of its source, and by a clock that was set back meanwhile."""
+    source, target = write(tmp_path / "source"), tmp_path / "to"
+    target.mkdir()
+    left = write(target / ".voiced-0123.tmp")
+    plain, swept = rename.rename, list[int]()
+
+    def across(old: Path, new: Path) -> None:
+        if old == source:
+            raise OSError(errno.EXDEV, "other device")
+        swept.append(sweep_temporaries(target))
+        plain(old, new)
+
+    monkeypatch.setattr("voiced.files.place.rename", across)
+    rename_without_replacing(source, target / "moved")
+    assert swept == [1]
+    assert not left.exists()
+    assert names(target) == ["moved"]
+    write(left)
+    assert sweep_temporaries(target) == 1
+    assert not in_work
+
+
+def test_a_copy_that_fails_is_no_longer_in_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "source")
+
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(errno.EXDEV if old == source else errno.EACCES, "refused")
+
+    monkeypatch.setattr("voiced.files.place.rename", refuse)
+    with pytest.raises(PermissionError):
+        rename_without_replacing(source, tmp_path / "target")
+    monkeypatch.setattr("voiced.files.across.write_all", lambda *_: refuse(tmp_path, tmp_path))
+    with pytest.raises(PermissionError):
+        rename_without_replacing(source, tmp_path / "target")
+    assert not in_work
+    assert names(tmp_path) == ["source"]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.daemon.jobs.made import make_job
 from voiced.jobs import database
-from voiced.jobs.job import Progress
+from voiced.jobs.job import Progress, stamp
 from voiced.jobs.schema import open_database
 from voiced.jobs.store import Store
 from voiced_ipc.errors import InvalidRequest, StorageFailed
@@ -230,8 +230,22 @@ def test_history_is_forgotten_work_is_not(tmp_path: Path) -> None:
         for state in (JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.PAUSED):
             await store.insert(make_job(state)._replace(updated="2020-01-01T00:00:00.000+00:00"))
         await store.insert(make_job(JobState.DONE))
-        assert await store.forget("2021-01-01T00:00:00.000+00:00") == 2
+        assert await store.forget("2021-01-01T00:00:00.000+00:00", stamp()) == 2
         assert len(await store.page([], None, 9)) == 3
+
+    with_store(tmp_path, play)
+
+
+def test_what_ended_under_a_wrong_clock_is_no_older_than_what_came_before_it(tmp_path: Path) -> None:
+    years = (2019, 2036, 2018, 2022, 1970, 2036, 2023)
+
+    async def play(store: Store) -> None:
+        for year in years:
+            done = make_job(JobState.DONE)
+            await store.insert(done._replace(updated=f"{year}-01-01T00:00:00.000+00:00"))
+        assert await store.forget("2021-01-01T00:00:00.000+00:00", "2023-02-01T00:00:00.000+00:00") == 2
+        left = [int(job.updated[:4]) for job in await store.page([], None, 9)]
+        assert left == [2023, 2036, 1970, 2022, 2036]
 
     with_store(tmp_path, play)
 

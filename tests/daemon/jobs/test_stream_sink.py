@@ -42,6 +42,16 @@ class Clock:
     def waiting(self) -> int:
         return sum(1 for _, _, handle in self._due if not handle.cancelled())
 
+    def sleep(self, seconds: float) -> None:
+        """The whole machine stands: what is due meanwhile runs afterwards."""
+        self.now += seconds
+        due = [entry for entry in sorted(self._due) if entry[0] <= self.now]
+        self._due = [entry for entry in self._due if entry[0] > self.now]
+        heapq.heapify(self._due)
+        for _, _, handle in due:
+            if not handle.cancelled():
+                handle._run()
+
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
         while self._due and self._due[0][0] <= end:
@@ -201,6 +211,21 @@ def test_a_reader_without_credit_is_let_go_after_a_while(monkeypatch: pytest.Mon
         assert p.reader.replies[-1].code == "stream-stalled"
         assert p.overs == 1
         assert p.clock.waiting == 0
+
+    in_play(monkeypatch, play, credit_bytes=10)
+
+
+def test_a_reader_who_slept_with_the_machine_is_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(p: Play) -> None:
+        p.sink.write(bytes(100))
+        p.clock.advance(STALL_S / 2)
+        p.clock.sleep(100 * STALL_S)
+        p.clock.advance(STALL_S / 2 - 1)
+        assert p.lost == []
+        p.sink.grant(10)  # what it granted before is only read now
+        assert len(p.reader.audio) == 20
+        p.clock.advance(STALL_S + 1)
+        assert [type(error) for error in p.lost] == [StreamStalled]
 
     in_play(monkeypatch, play, credit_bytes=10)
 

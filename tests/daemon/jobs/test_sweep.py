@@ -58,5 +58,28 @@ def test_documents_that_nobody_asked_for_go_after_a_day(tmp_path: Path) -> None:
     assert [file.name for file in paths.incoming.iterdir()] == ["young"]
 
 
+def test_a_document_from_the_future_ages_from_now_on(tmp_path: Path) -> None:
+    """It came while the clock was ahead; else it would lie here for years."""
+    paths = folders(tmp_path)
+    document, now_s = paths.incoming / "future", time.time()
+    document.touch()
+    os.utime(document, (now_s + 1e8, now_s + 1e8))
+    sweep(paths, tmp_path / "Audio", set())
+    assert abs(document.stat().st_mtime - now_s) < 60
+
+
+def test_a_document_that_is_given_back_outlasts_the_start(tmp_path: Path) -> None:
+    """Whatever the clock says of its age: who handed it in may just now be asking again."""
+    paths = folders(tmp_path)
+    (paths.spool / "lost").mkdir()
+    source = paths.spool / "lost" / SOURCE
+    source.write_text("text")
+    os.utime(source, (0, 0))
+    sweep(paths, tmp_path / "Audio", set())
+    assert (paths.incoming / "lost").read_text() == "text"
+    sweep(paths, tmp_path / "Audio", set())
+    assert not (paths.incoming / "lost").exists()
+
+
 def test_folders_that_are_not_there_are_no_error(tmp_path: Path) -> None:
     sweep(find_paths({"VOICED_ROOT": str(tmp_path)}), tmp_path / "Audio", set())

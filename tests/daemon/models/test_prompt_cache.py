@@ -115,6 +115,37 @@ class TestBounds:
             assert file.stat().st_mtime == written_s
         index.put(entry("gone", used_s=1.0))
 
+    def test_a_clock_that_was_ahead_keeps_nothing_for_ever(self, tmp_path: Path) -> None:
+        """What is used each day stays; what was last used under the wrong clock goes when its turn comes."""
+        gone: list[str] = []
+        index = CacheIndex(Bounds(1 << 20, 2), lambda key: tmp_path / key, gone.append)
+        for key in ("a", "b", "c"):
+            (tmp_path / key).touch()
+        index.put(entry("a", used_s=9e9))
+        index.put(entry("b", used_s=1000.0))
+        assert [one.key for one in index.entries] == ["b", "a"]
+        assert index.entries[1].used_s == (tmp_path / "a").stat().st_mtime == 999.0
+        index.put(entry("b", used_s=1100.0))
+        index.put(entry("c", used_s=1200.0))
+        assert gone == ["a"]
+
+    def test_a_clock_that_was_set_back_keeps_the_order(self, tmp_path: Path) -> None:
+        index = CacheIndex(Bounds(1 << 20, 100), lambda key: tmp_path / key, lambda key: None)
+        index.put(entry("old", used_s=500.0))
+        for place, key in enumerate("abcd"):
+            index.put(entry(key, used_s=2000.0 + place))
+        index.put(entry("now", used_s=1000.0))
+        assert [one.key for one in index.entries] == ["now", *"dcba", "old"]
+        assert all(one.used_s <= 1000.0 for one in index.entries)
+
+    def test_what_lies_on_the_disk_from_the_future_is_brought_back(self, tmp_path: Path) -> None:
+        index = CacheIndex(Bounds(1 << 20, 100), lambda key: tmp_path / key, lambda key: None)
+        for key in ("a", "b", "c"):
+            (tmp_path / key).touch()
+        index.replace([entry("a", used_s=9e9), entry("b", used_s=8e9), entry("c", used_s=1.0)], 1000.0)
+        assert [(one.key, one.used_s) for one in index.entries] == [("a", 999.0), ("b", 998.0), ("c", 1.0)]
+        assert (tmp_path / "b").stat().st_mtime == 998.0
+
 
 class TestReasons:
     @pytest.mark.parametrize(

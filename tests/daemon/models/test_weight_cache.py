@@ -1,6 +1,7 @@
 """The weight cache as the daemon sees it; the files are written as a worker writes them, without torch."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_what_workers_did_since_the_last_look(folder: Path) -> None:
     assert tuple(cache.tally) == (1, 2, "file damaged")
     (entry,) = cache.index.entries
     assert (entry.model, entry.size_bytes, entry.used_s) == ("qwen3-tts:0.6b", 100, 30.0)
+
+
+def test_a_use_counts_also_under_a_clock_that_was_set_back(folder: Path) -> None:
+    cache = cache_of(folder)
+    write(folder, KEYS[0], used_s=20.0)
+    cache.look()
+    os.utime(folder / f"{KEYS[0]}.json", (10.0, 10.0))
+    cache.look()
+    cache.look()
+    assert cache.tally.hits == 1
+
+
+def test_a_use_in_the_future_is_brought_back_and_is_one_use(folder: Path) -> None:
+    write(folder, KEYS[0], used_s=9e9)
+    cache = cache_of(folder)
+    for _ in range(3):
+        cache.look()
+    assert tuple(cache.tally)[:2] == (0, 0)
+    assert cache.index.entries[0].used_s <= time.time()
 
 
 def test_what_an_earlier_run_made_is_no_miss(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Peers are counted and bounded; memory that they take is taken back."""
 
 import asyncio
+import signal
 import socket
 
 import pytest
@@ -116,6 +117,35 @@ def test_below_the_cap_nobody_is_touched() -> None:
                     peer.close()
                 await until(lambda: sockets.guard.peers == 0)
             assert sockets.guard.floods == 0
+
+    asyncio.run(main())
+
+
+def test_who_makes_us_work_is_looked_at_though_he_was_quiet_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of a second is a quarter of a gigabyte."""
+    monkeypatch.setattr(guard, "_CALM_S", 3600.0)
+    monkeypatch.setattr(guard, "_NEW_S", 0.0)
+
+    async def main() -> None:
+        async with open_sockets() as (sockets, endpoint):
+            memory, looks = [100 << 20], list[int]()
+
+            def weigh() -> int:
+                looks.append(memory[0])
+                return memory[0]
+
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGUSR2, lambda: None
+            )  # as the daemon has some
+            sockets.guard = Guard((sockets.speech, sockets.control, sockets.events), 4096, weigh)
+            attach(sockets)
+            peer = Peer(endpoint.speech)
+            assert await echoes(peer)
+            await until(lambda: len(looks) >= 2)  # the next one by time is an hour away
+            memory[0] += MEMORY_STEP_BYTES + 1
+            await until(lambda: sum(range(10_000)) and sockets.guard.trips)  # works until it is seen
+            await answers_again(peer)
+            assert sockets.guard.trips == 1
 
     asyncio.run(main())
 

@@ -25,14 +25,19 @@ def test_a_task_in_the_queue_begins_when_one_before_it_ends() -> None:
 
 
 def test_one_that_waits_behind_a_cancelled_one_is_not_stuck() -> None:
-    tasks = Tasks()
+    now = [100.0]
+    tasks = Tasks(lambda: now[0])
     first, second = tasks.add(lambda: None), tasks.add(lambda: None)
-    assert first.begun_at is not None
-    second.cancelled_at = first.begun_at
-    assert tasks.stuck_s(first.begun_at + 9) == 0
+    assert tasks.cancel(second)
+    assert not tasks.cancel(second)  # it was told
+    now[0] = 109.0
+    assert tasks.stuck_s() == 0
     tasks.take(first.number, DONE)
-    assert second.begun_at is not None
-    assert 0 < tasks.stuck_s(second.begun_at + 9) <= 9
+    now[0] = 111.5
+    assert tasks.stuck_s() == 2.5
+    tasks.take(second.number, DONE)
+    assert tasks.stuck_s() == 0
+    assert not tasks.cancel(second)  # nothing is left to stop
 
 
 def test_frames_wait_for_whoever_reads_them_also_after_the_end() -> None:
