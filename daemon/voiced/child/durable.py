@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from voiced.files import fsync_folder
+
 
 def write_durably(folder: Path, files: dict[str, bytes]) -> None:
     """Write files whole or not at all, in their order."""
@@ -15,8 +17,4 @@ def write_durably(folder: Path, files: dict[str, bytes]) -> None:
             file.flush()
             os.fsync(descriptor)
         temporary.replace(folder / name)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(folder)

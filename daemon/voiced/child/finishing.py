@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from voiced.child.asks import Finish, SubtitlesOf
 from voiced.child.durable import write_durably
 from voiced.workers.link import Fields
-from voiced_ipc.errors import StorageFailed
 
 if TYPE_CHECKING:
     from voiced.audio.subtitles import Cue
-    from voiced.segments import Plan
     from voiced.timeline import Mark
 
 
@@ -74,10 +72,11 @@ def write_subtitles(task: SubtitlesOf) -> Fields:
 def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
     """The lines of a stretch of a job, in seconds from its beginning."""
     from voiced.audio.subtitles import Cue
+    from voiced.segments import read_plan
     from voiced.timeline import read_timeline, spoken_lines
 
     folder = Path(task.folder)
-    plan, rate = _read_plan(folder), task.sample_rate_hz
+    plan, rate = read_plan(folder), task.sample_rate_hz
     with (folder / "text").open("rb") as text:
         for line in spoken_lines(plan, read_timeline(folder)):
             if line.start_sample < task.start or (task.end and line.start_sample >= task.end):
@@ -90,15 +89,7 @@ def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
 
 
 def _chapters(folder: Path) -> "tuple[Mark, ...]":
+    from voiced.segments import read_plan
     from voiced.timeline import chapter_marks, read_timeline
 
-    return chapter_marks(_read_plan(folder), read_timeline(folder))
-
-
-def _read_plan(folder: Path) -> "Plan":
-    from voiced.segments import PlanDamaged, unpack_plan
-
-    try:
-        return unpack_plan((folder / "plan").read_bytes())
-    except PlanDamaged as error:
-        raise StorageFailed(f"The plan of the job is damaged ({error}); hand the text in again.") from error
+    return chapter_marks(read_plan(folder), read_timeline(folder))

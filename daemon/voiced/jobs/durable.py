@@ -21,10 +21,10 @@ from voiced.jobs.intake import Intake, Planned
 from voiced.jobs.job import Job, Progress, digest_of, stamp
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import FileSink
-from voiced.jobs.spool import FileText, PartFile, discard, read_plan
+from voiced.jobs.spool import FileText, PartFile, discard
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
-from voiced.segments import Plan, PlanDamaged
+from voiced.segments import Plan, read_plan
 from voiced.timeline import TIMELINE_FILE, TimelineFile
 from voiced_ipc import messages as m
 from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
@@ -186,10 +186,10 @@ class DurableJobs:
                 continue
             try:
                 self._begin(job, read_plan(self._intake.folder(job.job_id)))
-            except (OSError, PlanDamaged) as error:
+            except OSError as error:
                 fault = StorageFailed(f"it cannot go on after a restart: its files cannot be read: {error!r}")
                 self._background.spawn(self._give_up(job, fault))
-            except VoicedError as error:  # its model was removed
+            except VoicedError as error:  # its plan is damaged, or its model was removed
                 self._background.spawn(self._give_up(job, error))
 
     def _begin(self, job: Job, plan: Plan) -> None:
@@ -347,12 +347,7 @@ class DurableJobs:
             await self._store.update(queued)
             self._background.spawn(self._finish_restored(queued))
             return "goes on with the finished file"
-        try:
-            plan = read_plan(self._intake.folder(job_id))
-        except (OSError, PlanDamaged) as error:
-            raise StorageFailed(
-                f"its files in the spool cannot be read: {error}; drop the text again"
-            ) from error
+        plan = read_plan(self._intake.folder(job_id))
         await self._store.update(queued)
         try:
             self._begin(queued, plan)

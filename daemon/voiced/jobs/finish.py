@@ -15,9 +15,9 @@ from pathlib import Path
 from voiced.audio.wav import wav_header
 from voiced.jobs import output, publish
 from voiced.jobs.job import Job
-from voiced.jobs.spool import PartFile, discard, read_plan
+from voiced.jobs.spool import PartFile, discard
 from voiced.jobs.store import Store
-from voiced.segments import PlanDamaged
+from voiced.segments import read_plan
 from voiced.timeline import Mark, chapter_marks, read_timeline
 from voiced.workers.link import Fields
 from voiced_ipc.errors import StorageFailed
@@ -125,10 +125,7 @@ def _begin_folder(job: Job, folder: Path) -> tuple[Mark, ...]:
     made = publish.encoded_file(job)
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(mode=0o700, parents=True)
-    try:
-        return chapter_marks(read_plan(folder), read_timeline(folder))
-    except PlanDamaged as error:
-        raise OSError(f"the plan of the job is damaged: {error}") from error
+    return chapter_marks(read_plan(folder), read_timeline(folder))
 
 
 def _write_header(job: Job, header: bytes) -> None:

@@ -202,7 +202,7 @@ def test_a_damaged_plan_is_told_and_keeps_everything(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         job = with_chapters(bench)
         (tmp_path / "spool" / job.job_id / "plan").write_bytes(b"no plan")
-        with pytest.raises(StorageFailed, match="cannot be made"):
+        with pytest.raises(StorageFailed, match="hand the text in again"):
             await bench.finisher.finish(job)
         assert Path(job.order.part).exists()
 
