@@ -166,6 +166,11 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def unfinished(path: Path) -> Path:
+    """Return where a child writes a file that is to appear whole; left over where it was killed."""
+    return path.with_name(f".{path.name}.new")
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file that is seen whole or not at all, on the disk when this returns; replaces an older one.
 

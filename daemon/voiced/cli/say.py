@@ -79,12 +79,11 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
     """Speak pieces one after the other into one sink."""
     rate = 0
     for piece in pieces:
-        job_id = ""
         with client.speak(piece, **fields) as stream:
             try:
                 chunks = iter(stream)
                 with _load_shown(fields.get("model", "")):
-                    job_id = stream.accepted.job_id
+                    _ = stream.accepted
                     first = list(itertools.islice(chunks, 1))  # none where there is nothing to say
                 rate = rate or stream.accepted.sample_rate_hz
                 if rate != stream.accepted.sample_rate_hz:
@@ -93,7 +92,8 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
                     sink.write(rate, pcm)
             except BaseException:
                 sink.abort()  # silence comes first
-                _cancel(client, job_id if stream.done is None else "")
+                if not stream.is_over:
+                    _cancel(client, stream.job_id)
                 raise
             _tell(stream)
     sink.finish()
@@ -110,9 +110,8 @@ def _load_shown(model: str) -> contextlib.AbstractContextManager[None]:
 
 def _cancel(client: Client, job_id: str) -> None:
     """End the job and wait for the answer: a cancel that is only sent would be lost as the client closes."""
-    if job_id:
-        with contextlib.suppress(VoicedError):
-            client.cancel(job_id)
+    with contextlib.suppress(VoicedError):
+        client.cancel(job_id)
 
 
 def _tell(stream: SpeechStream) -> None:

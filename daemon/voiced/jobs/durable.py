@@ -15,7 +15,9 @@ from voiced.drop.sidecar import Sidecars
 from voiced.files import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.database import find_job, update_job
+from voiced.jobs.endings import Endings
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake, Planned
 from voiced.jobs.job import Job, Progress, digest_of, stamp
@@ -27,7 +29,14 @@ from voiced.scheduler import Scheduler
 from voiced.segments import Plan, read_plan
 from voiced.timeline import TIMELINE_FILE, TimelineFile
 from voiced_ipc import messages as m
-from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
+from voiced_ipc.errors import (
+    IdReused,
+    InvalidRequest,
+    JobCancelled,
+    JobNotFound,
+    StorageFailed,
+    VoicedError,
+)
 from voiced_ipc.messages import JobState
 
 if TYPE_CHECKING:
@@ -65,8 +74,7 @@ class DurableJobs:
         self._scheduler = scheduler
         self._background = background
         self._publish = publish
-        self.finishing: dict[str, Run] = {}
-        """Runs whose audio is all spoken and whose file is being made."""
+        self.endings = Endings()
         self.done = 0
         """Jobs done since the start."""
         self.room_made: Callable[[], None] = lambda: None
@@ -87,24 +95,39 @@ class DurableJobs:
             )
         return known
 
-    async def submit(self, request: m.Synthesize, payload: bytes) -> Planned:
+    async def submit(self, request: m.Synthesize, payload: bytes, work: Cancellable) -> Planned:
         """Accept a request: it is on disk when this returns.
 
+        Args:
+            request: What is asked.
+            payload: The text, where no document holds it.
+            work: What a cancel ends: until it is accepted.
+
         Raises:
-            VoicedError: If it is refused; nothing is kept.
+            JobCancelled: If it was cancelled; nothing is kept.
+            VoicedError: If it is refused; the document lies where the client put it.
         """
         try:
-            planned = await self._intake.plan_file(request, payload)
+            with work:
+                planned = await self._intake.plan_file(request, payload)
             await self._accept(planned)
+        except JobCancelled:
+            self._intake.throw_away(request)
+            raise
         except VoicedError:
             self._intake.give_back(request)
             raise
         return planned
 
-    async def take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
+    async def take_claim(self, claim: Claim, sidecars: Sidecars, work: Cancellable) -> None:
         """Make a job of a dropped text, or set it aside with the reason.
 
         A claim of an older run goes on; one of which something new is said begins anew.
+
+        Args:
+            claim: The text.
+            sidecars: What is said of it.
+            work: What a cancel ends: until it is accepted.
         """
         try:
             known = await self._store.find(claim.job_id)
@@ -124,13 +147,14 @@ class DurableJobs:
                     return
                 state = JobState.PAUSED if run.is_paused else state
                 await self._withdraw(run)
-            planned = await self._intake.plan_claim(claim, sidecars.wishes)
+            with work:
+                planned = await self._intake.plan_claim(claim, sidecars.wishes)
             order = planned.order._replace(sidecars=sidecars.digests)
             notes = (*sidecars.problems, *planned.notes)
             await self._accept(planned._replace(order=order, notes=notes), state)
         except StorageFailed as error:
             logger.error("a dropped text waits for the disk: %s", error.message)
-            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim, sidecars))
+            self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim, sidecars, Cancellable()))
         except VoicedError as error:
             await self._refuse(claim, _with_notes(error.message, sidecars.problems), error.code.value)
 
@@ -182,7 +206,7 @@ class DurableJobs:
         """Take up the durable jobs of an earlier run."""
         for job in jobs:
             if job.state is JobState.FINISHING:
-                self._background.spawn(self._finish_restored(job))
+                self._spawn_finish(job)
                 continue
             try:
                 self._begin(job, read_plan(self._intake.folder(job.job_id)))
@@ -214,7 +238,7 @@ class DurableJobs:
             timeline,
             self._store,
             lambda: run.job,
-            on_written=lambda: self._background.spawn(self._finish(run)),
+            on_written=lambda: self._spawn_finish(run.job._replace(progress=run.progress), run),
             on_failed=lambda error: self.fail(run, error),
             on_room=self._scheduler.wake,
         )
@@ -222,32 +246,34 @@ class DurableJobs:
         if run.is_spoken:  # everything was in the part when the daemon ended
             self._scheduler.remove(run)
             self.spoken(run)
-            self._background.spawn(self._finish(run))
+            self._spawn_finish(run.job._replace(progress=run.progress), run)
 
     def spoken(self, run: Run) -> None:
         """Every segment of a run was given to its sink; its last group is on the way to the disk."""
         run.job = run.job.moved(JobState.FINISHING)
-        self.finishing[run.job.job_id] = run
+        self.endings.begin(run.job.job_id, run)
 
-    async def _finish(self, run: Run) -> None:
-        job = run.job._replace(progress=run.progress)
-        try:
-            run.job = await self._finisher.finish(job)
-        except VoicedError as error:
-            await self._give_up(job, error)
-            return
-        finally:
-            self.finishing.pop(job.job_id, None)
-            run.close()
-        self._done(run.job)
+    def _spawn_finish(self, job: Job, run: Run | None = None) -> None:
+        """Have the file of a job made; `run` is None where it was taken up again when all was spoken."""
+        self._background.spawn(self._finish(job, self.endings.begin(job.job_id, run).work, run))
 
-    async def _finish_restored(self, job: Job) -> None:
+    async def _finish(self, job: Job, work: Cancellable, run: Run | None) -> None:
         try:
-            done = await self._finisher.finish(job)
+            done = await self._finisher.finish(job, work)
+        except JobCancelled:
+            await self._cancelled(job)
         except VoicedError as error:
             await self._give_up(job, error)
         else:
+            if run is not None:
+                run.job = done
+            self.endings.close(job.job_id)  # before anybody looks whether there is room
             self._done(done)
+        finally:
+            self.endings.close(job.job_id)
+            if run is not None:
+                run.close()
+            self.room_made()
 
     def _done(self, job: Job) -> None:
         self.done += 1
@@ -258,10 +284,18 @@ class DurableJobs:
 
     def fail(self, run: Run, error: VoicedError) -> None:
         """End a run that cannot go on; its spool is kept for a retry."""
-        self.finishing.pop(run.job.job_id, None)
         self._scheduler.remove(run)
         run.close()
-        self._background.spawn(self._give_up(run.job._replace(progress=run.progress), error))
+        self._background.spawn(self._fail(run.job._replace(progress=run.progress), error))
+
+    async def _fail(self, job: Job, error: VoicedError) -> None:
+        try:
+            if self.endings.is_cancelled(job.job_id):  # its last audio was on the way to the disk
+                await self._cancelled(job)
+            else:
+                await self._give_up(job, error)
+        finally:
+            self.endings.close(job.job_id)
 
     async def _give_up(self, job: Job, error: VoicedError) -> None:
         """Note that a durable job failed, and set its source aside; as soon as the disk allows."""
@@ -297,9 +331,11 @@ class DurableJobs:
 
     async def cancel(self, run: Run) -> None:
         """End a run; its audio goes, its source is set aside."""
-        run.job = run.job._replace(progress=run.progress).moved(JobState.CANCELLED)
-        run.job = await self._write_cancelled(run.job)
-        self._publish(m.JobWasCancelled, job=describe_job(run.job))
+        await self._cancelled(run.job._replace(progress=run.progress))
+
+    async def _cancelled(self, job: Job) -> None:
+        cancelled = await self._write_cancelled(job.moved(JobState.CANCELLED))
+        self._publish(m.JobWasCancelled, job=describe_job(cancelled))
         self.room_made()
 
     async def _write_cancelled(self, job: Job) -> Job:
@@ -345,7 +381,7 @@ class DurableJobs:
         queued = job.moved(JobState.QUEUED, error_code="", error="")
         if job.progress.path:  # all is spoken, and perhaps the file lies there already
             await self._store.update(queued)
-            self._background.spawn(self._finish_restored(queued))
+            self._spawn_finish(queued)
             return "goes on with the finished file"
         plan = read_plan(self._intake.folder(job_id))
         await self._store.update(queued)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from voiced.audio.wav import wav_header
 from voiced.jobs import output, publish
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.job import Job
 from voiced.jobs.spool import PartFile, discard
 from voiced.jobs.store import Store
@@ -45,24 +46,30 @@ class Finisher:
         self._spool = spool
         self._file_mode = file_mode
 
-    async def finish(self, job: Job) -> Job:
+    async def finish(self, job: Job, work: Cancellable) -> Job:
         """Return the job when it is done and its file lies under its name.
 
+        Args:
+            job: It; all of it is spoken.
+            work: What a cancel ends: until the file is to have its name.
+
         Raises:
+            JobCancelled: If it was cancelled.
             VoicedError: If the disk or the encoder refuses; everything made so far stays.
         """
         try:
-            return await self._finish(job)
+            return await self._finish(job, work)
         except OSError as error:
             raise StorageFailed(
                 f"the finished file cannot be made: {error}; mend that, then `voiced retry {job.job_id}`"
             ) from error
 
-    async def _finish(self, job: Job) -> Job:
+    async def _finish(self, job: Job, work: Cancellable) -> Job:
         job = job.moved(JobState.FINISHING)
         await self._store.update(job)
         if not job.progress.path:
-            job = await self._make(job)
+            with work:
+                job = await self._make(job)
         while True:
             if not job.progress.path:
                 job = await self._name(job)

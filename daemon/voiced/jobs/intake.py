@@ -181,6 +181,13 @@ class Intake:
             (folder / SOURCE).rename(self._paths.incoming / request.request_id)
         discard(folder)
 
+    def throw_away(self, request: Synthesize) -> None:
+        """A request was cancelled: its document goes, wherever it is by now, and its folder."""
+        if request.incoming == request.request_id:
+            with contextlib.suppress(OSError):
+                (self._paths.incoming / request.incoming).unlink()
+        discard(self.folder(request.request_id))
+
     async def plan_claim(self, claim: Claim, wishes: Wishes) -> Planned:
         """Return the planned job of a dropped text; its text and plan lie in the spool.
 

@@ -11,7 +11,15 @@ import shutil
 from pathlib import Path
 
 from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
-from voiced.files import free_name, fsync_folder, place, rename_without_replacing, shorten, split_suffix
+from voiced.files import (
+    free_name,
+    fsync_folder,
+    place,
+    rename_without_replacing,
+    shorten,
+    split_suffix,
+    unfinished,
+)
 from voiced.jobs.job import Job
 from voiced_ipc.messages import Chapters, Subtitles
 
@@ -147,6 +155,7 @@ def claim_of(job: Job) -> Claim:
 def remove_part(job: Job) -> None:
     """Remove what a job has written beside its final place."""
     shutil.rmtree(encoded_file(job), ignore_errors=True)
-    for path in (Path(job.order.part), encoded_file(job), subtitles_file(job)):
+    subtitles = subtitles_file(job)
+    for path in (Path(job.order.part), encoded_file(job), subtitles, unfinished(subtitles)):
         with contextlib.suppress(OSError):
             path.unlink()

@@ -225,6 +225,18 @@ def test_an_interruption_is_silent_first_and_cancels(
     assert was_silent[0]
 
 
+def test_an_interruption_before_the_first_sound_cancels(daemon: StandIn, user: Path) -> None:
+    """A text is planned, or a model loaded: the daemon has said nothing yet."""
+    daemon.answers[m.Synthesize] = lambda request, payload: []
+    command = [sys.executable, "-m", "voiced", "say", "-o", str(user / "x.wav"), "hi"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    daemon.await_request(m.Synthesize)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == Exit.INTERRUPTED
+    assert daemon.of(m.Cancel)[0].job_id == daemon.of(m.Synthesize)[0].request_id
+
+
 def test_an_interruption_leaves_no_file(daemon: StandIn, user: Path) -> None:
     daemon.answers[m.Synthesize] = standin.begun(AUDIO)
     target = user / "x.wav"
