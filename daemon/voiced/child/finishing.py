@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voiced.child.asks import Finish, SubtitlesOf
+from voiced.child.asks import Finish, Level, SubtitlesOf
 from voiced.child.durable import write_durably
 from voiced.workers.link import Fields
 
@@ -40,7 +40,7 @@ def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
         task.track,
         task.tracks,
     )
-    target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs)
+    target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs, task.gain_db)
     made = encode(spool, target, on_progress)
     answer: Fields = {
         "type": "finished",
@@ -51,6 +51,29 @@ def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
         "notes": list(made.notes),
     }
     return answer
+
+
+def level(task: Level, on_progress: Callable[[float], None]) -> Fields:
+    """Measure a job and return the answer: one gain, so that the files of its chapters are as even as one file.
+
+    Args:
+        task: What is asked.
+        on_progress: As `finish`.
+
+    Raises:
+        InvalidRequest, StorageFailed: If it cannot be measured.
+        OSError: If the disk refuses.
+    """
+    from voiced.audio.writers import Spool, gain_for_all
+
+    spool = Spool(Path(task.source), task.data_offset, task.samples, task.sample_rate_hz)
+    gain = gain_for_all(spool, task.loudness_lufs, on_progress)
+    return {
+        "type": "finished",
+        "task": task.task,
+        "gain_db": gain.db,
+        "notes": [gain.note] if gain.note else [],
+    }
 
 
 def write_subtitles(task: SubtitlesOf) -> Fields:

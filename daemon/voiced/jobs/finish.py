@@ -35,7 +35,7 @@ class Finisher:
 
     Args:
         store: Where every step is committed.
-        encode: The scribe's `finish` and `subtitles`.
+        encode: The scribe's `finish`, `level` and `subtitles`.
         spool: The folder of all jobs' folders.
         file_mode: Permissions of the finished files.
     """
@@ -93,20 +93,27 @@ class Finisher:
         Returns the job with what the scribe had to tell.
         """
         folder = self._spool / job.job_id
+        told: list[str] = []
         if job.order.chapters is Chapters.FOLDER:
             marks = await self._store.effect(lambda: _begin_folder(job, folder))
-            wanted = output.by_chapter(job, folder, marks)
+            gain_db = await self._level(job, told) if job.order.loudness_lufs else None
+            wanted = output.by_chapter(job, folder, marks, gain_db)
         else:
             wanted = output.whole(job, folder)
         if publish.is_part_the_output(job):
             header = wav_header(job.progress.data_bytes, job.progress.sample_rate_hz)
             await self._store.effect(lambda: _write_header(job, header))
-        told: list[str] = []
         for fields in wanted:
-            notes = (await self._encode(fields)).get("notes", [])
-            assert isinstance(notes, list)
-            told += map(str, notes)
+            told += _notes(await self._encode(fields))
         return job.moved(JobState.FINISHING, notes=tuple(dict.fromkeys((*job.progress.notes, *told))))
+
+    async def _level(self, job: Job, told: list[str]) -> float:
+        """Return the gain of all chapters, in dB, and tell what is to be said about it."""
+        answer = await self._encode(output.level(job))
+        told += _notes(answer)
+        gain_db = answer["gain_db"]
+        assert isinstance(gain_db, float)
+        return gain_db
 
     async def _name(self, job: Job) -> Job:
         path = await self._store.effect(lambda: publish.choose_path(job))
@@ -125,6 +132,12 @@ class Finisher:
     def _sweep(self, job: Job) -> None:
         publish.remove_part(job)
         discard(self._spool / job.job_id)
+
+
+def _notes(answer: Fields) -> list[str]:
+    notes = answer.get("notes", [])
+    assert isinstance(notes, list)
+    return [str(note) for note in notes]
 
 
 def _begin_folder(job: Job, folder: Path) -> tuple[Mark, ...]:

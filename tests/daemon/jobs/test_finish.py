@@ -19,7 +19,7 @@ from voiced.jobs.store import Store
 from voiced.segments import Break, Plan, Segment, pack_plan
 from voiced.timeline import TIMELINE_FILE, Span, TimelineFile
 from voiced.workers.link import Fields
-from voiced_ipc.errors import InternalError, StorageFailed
+from voiced_ipc.errors import InternalError, JobCancelled, StorageFailed
 from voiced_ipc.messages import Chapters, JobState, Subtitles
 
 PCM = b"ab" * 500
@@ -32,6 +32,7 @@ class Bench:
         self.store = store
         self.root = root
         self.encoded = 0
+        self.asked: list[Fields] = []
         self.is_encoder_lost = False
         self.finisher = Finisher(store, self._encode, root / "spool", 0o640)
         self.job = make_job(
@@ -50,6 +51,9 @@ class Bench:
         self.encoded += 1
         if self.is_encoder_lost:
             raise InternalError("the encoder ended")
+        self.asked.append(fields)
+        if fields["type"] == "level":
+            return {"type": "finished", "gain_db": -2.5, "notes": ["More would clip."]}
         if fields["type"] == "subtitles":
             Path(str(fields["target"])).write_text("WEBVTT")
             return {"type": "finished"}
@@ -185,6 +189,40 @@ def test_a_folder_of_chapters_appears_whole(tmp_path: Path) -> None:
         assert bench.files() == ["book/01 Part 0.flac", "book/02 Part 1.flac"]
         assert (tmp_path / "Audio/book").stat().st_mode & 0o777 == 0o750
         assert [path.name for path in (tmp_path / "Audio/.voiced").iterdir()] == []
+
+    at_bench(tmp_path, play)
+
+
+def test_chapters_are_measured_together(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        job = with_chapters(bench)
+        job = job._replace(order=job.order._replace(loudness_lufs=-20.0))
+        done = await bench.finisher.finish(job, Cancellable())
+        measured, *made = bench.asked
+        assert (measured["type"], measured["loudness_lufs"]) == ("level", -20.0)
+        assert measured["samples"] == len(PCM) // 2
+        assert [(one["loudness_lufs"], one["gain_db"]) for one in made] == [(None, -2.5)] * 2
+        assert "More would clip." in done.progress.notes
+
+    at_bench(tmp_path, play)
+
+
+def test_a_cancelled_job_is_not_named_and_nothing_of_it_is_made_any_more(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        work = Cancellable()
+        encode = bench.finisher._encode
+
+        async def cancel_then_encode(fields: Fields) -> Fields:
+            work.cancel()
+            await asyncio.sleep(0)
+            return await encode(fields)
+
+        bench.finisher._encode = cancel_then_encode
+        with pytest.raises(JobCancelled):
+            await bench.finisher.finish(with_chapters(bench), work)
+        assert bench.encoded == 0
+        assert (await bench.known()).state is JobState.FINISHING
+        assert (await bench.known()).progress.path == ""
 
     at_bench(tmp_path, play)
 
