@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from voiced.audio.formats import FORMATS
 from voiced.cli.connect import connect_or_start
 from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.parser import add_no_start
@@ -33,9 +34,12 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "-f", "--file", metavar="FILE", help="say a UTF-8 text file (`voiced drop` reads more)"
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write .wav or .flac instead; - = standard output"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write a sound file instead, as its name ends: .wav, .mp3 ...; - = standard output",
     )
-    parser.add_argument("--format", choices=("wav", "flac", "raw"), help="of -o; raw = PCM s16le, mono")
+    parser.add_argument("--format", choices=(*FORMATS, "raw"), help="of -o; raw = PCM s16le, mono")
     add_speech(parser, is_file=False)
     add_no_start(parser)
 
@@ -58,7 +62,8 @@ def _run(options: argparse.Namespace) -> int:
             _speak(client, pieces, fields, Recorder(1, format_))
         else:
             with whole_file(Path(options.output)) as descriptor:
-                _speak(client, pieces, fields, Recorder(descriptor, format_))
+                folder = Path(options.output).resolve().parent
+                _speak(client, pieces, fields, Recorder(descriptor, format_, folder))
     return Exit.OK
 
 
@@ -154,9 +159,10 @@ class Loudspeaker:
 class Recorder:
     """Writes sound to a descriptor."""
 
-    def __init__(self, descriptor: int, format_: str) -> None:
+    def __init__(self, descriptor: int, format_: str, folder: Path | None = None) -> None:
         self._descriptor = descriptor
         self._format = format_
+        self._folder = folder
         self._writer: SoundWriter | None = None
 
     def write(self, sample_rate_hz: int, pcm: bytes) -> None:
@@ -164,20 +170,23 @@ class Recorder:
         if self._writer is None:
             from voiced.cli.sound_file import writer_for
 
-            self._writer = writer_for(self._format, self._descriptor, sample_rate_hz)
+            self._writer = writer_for(self._format, self._descriptor, sample_rate_hz, self._folder)
         self._writer.write(pcm)
 
     def finish(self) -> None:
         """Complete the file."""
         if self._writer is None:
             raise CommandFailed("the text gave no sound: nothing was written", Exit.DATA)
-        self._writer.finish()
+        try:
+            self._writer.finish()
+        finally:
+            self._writer.close()
 
     def abort(self) -> None:
         """Let go of the file, which goes away."""
         if self._writer is not None:
-            with contextlib.suppress(OSError, VoicedError):
-                self._writer.finish()
+            with contextlib.suppress(OSError, RuntimeError):  # libsndfile's word
+                self._writer.close()
 
 
 def _text(options: argparse.Namespace) -> str:
@@ -248,7 +257,7 @@ PARTS = {
         (
             'voiced say "Hello, world."',
             "voiced say --language de --speed 1.2 -f brief.txt",
-            "voiced say -o hello.flac Hello",
+            "voiced say -o hello.mp3 Hello",
             "date | voiced say -",
             "voiced say -o - --format raw Hello | aplay -f S16_LE -r 22050",
         ),
