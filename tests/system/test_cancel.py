@@ -1,6 +1,8 @@
 """Cancel, pause and stop of a job that is planned yet, or whose file is being made: the real daemon and its scribe."""
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -68,17 +70,15 @@ def ended_daemon(home: Home) -> Iterator[DaemonProcess]:
         wait_for(lambda: leftovers(home) == [], what=f"a clean home instead of {leftovers(home)}")
 
 
-def test_an_encoding_is_cancelled_and_the_scribe_lives_on(ended_daemon: DaemonProcess) -> None:
+def test_an_encoding_is_cancelled_and_others_are_made(ended_daemon: DaemonProcess) -> None:
     daemon = ended_daemon
     job_id = begin_encoding(daemon)
-    before = scribes(daemon)
     assert timed_cancel(daemon, job_id) == "cancelled"
     assert leftovers(daemon.home) == []
     with daemon.client() as client:
         other = client.submit_text("Another one.", name="other.txt", format="m4b")
         assert client.cancel(job_id) == "the job is cancelled already"
     assert daemon.wait_job(other.job_id).state is JobState.DONE
-    assert scribes(daemon) & before
     assert [path.name for path in daemon.home.audio.rglob("*.m4b")] == ["other.m4b"]
 
 
@@ -103,6 +103,27 @@ def test_chapters_of_a_dropped_book_are_cancelled_and_the_book_is_kept(
     assert "cancelled" in (failed / "book.epub.error.txt").read_text()
     assert [path for path in home.audio.rglob("*") if path.name != ".voiced"] == []
     (home.drop / "voiced.toml").unlink()
+
+
+def test_an_encoder_that_dies_fails_its_job_and_a_retry_makes_the_file_again(
+    ended_daemon: DaemonProcess,
+) -> None:
+    daemon = ended_daemon
+    job_id = begin_encoding(daemon)
+    with daemon.client() as client:
+        for attempt in range(3):
+            made = wait_for(lambda: begun(daemon.home), what=f"attempt {attempt + 1}")
+            for pid in scribes(daemon):
+                os.kill(pid, signal.SIGKILL)
+            for path in made:
+                path.unlink(missing_ok=True)
+        failed = daemon.wait_job(job_id, JobState.FAILED)
+        assert "the encoder ended 3 times" in failed.error
+        assert client.retry(job_id).message == "all of it is spoken: its file is made again"
+        wait_for(lambda: begun(daemon.home), what="the encoder")
+        assert timed_cancel(daemon, job_id) == "cancelled"
+        with pytest.raises(InvalidRequest, match="hand its text in again"):
+            client.retry(job_id)
 
 
 def test_a_stop_leaves_an_encoding_which_begins_anew_and_can_be_cancelled_then(home: Home) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import itertools
-import os
 import signal
 import sys
 from pathlib import Path
@@ -15,24 +14,19 @@ from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.parser import add_no_start
 from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
+from voiced.cli.spoken_text import pieces_of, text_of
 from voiced.cli.text import printable
 from voiced_ipc import Client, SpeechStream
-from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
 
 if TYPE_CHECKING:
     from voiced.cli.sound_file import SoundWriter
     from voiced.playback import Player
 
-_MAX_PIECES = 64
-"""Longer texts (48 MiB) are no speech but a mistake, or a document."""
-
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say; - reads it from standard input")
-    parser.add_argument(
-        "-f", "--file", metavar="FILE", help="say a UTF-8 text file (`voiced drop` reads more)"
-    )
+    parser.add_argument("-f", "--file", metavar="FILE", help="say a text, Markdown, HTML, Word or EPUB file")
     parser.add_argument(
         "-o",
         "--output",
@@ -47,7 +41,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from voiced.cli.sound_file import format_of, whole_file
 
-    pieces = pieces_of(_text(options))
+    pieces = pieces_of(text_of(options.text, options.file))
     format_ = format_of(options.output, options.format) if options.output is not None else ""
     if options.output == "-" and sys.stdout.isatty():
         raise CommandFailed(
@@ -189,62 +183,6 @@ class Recorder:
                 self._writer.close()
 
 
-def _text(options: argparse.Namespace) -> str:
-    """Return what is to be said: the words, a file, or standard input."""
-    words: list[str] = options.text
-    if options.file is not None:
-        if words:
-            raise CommandFailed("give a text or a file, not both", Exit.USAGE)
-        try:
-            data = Path(options.file).read_bytes()
-        except OSError as error:
-            raise CommandFailed(f"{options.file}: {error.strerror}", Exit.NO_INPUT) from error
-    elif words == ["-"] or (not words and not sys.stdin.isatty()):
-        data = sys.stdin.buffer.read()
-    elif words:
-        data = os.fsencode(" ".join(words))
-    else:
-        raise CommandFailed("what shall be said? `voiced say TEXT`, or `voiced say -f FILE`", Exit.USAGE)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandFailed(
-            f"the text is not UTF-8 (byte {error.start}); `voiced drop FILE` reads other encodings and documents",
-            Exit.DATA,
-        ) from error
-    if not text.strip():
-        raise CommandFailed("the text is empty", Exit.DATA)
-    return text
-
-
-def pieces_of(text: str, limit_bytes: int = m.MAX_TEXT_BYTES) -> list[str]:
-    """Return the text in pieces that one request takes, cut at ends of paragraphs, or else of lines, or at spaces.
-
-    Raises:
-        CommandFailed: If a stretch without any space is longer, or the text is beyond all measure.
-    """
-    data = text.encode()
-    if len(data) > limit_bytes * _MAX_PIECES:
-        raise CommandFailed(
-            "the text is too long to listen to; make a file of it: `voiced drop FILE`", Exit.DATA
-        )
-    pieces = []
-    start = 0
-    while len(data) - start > limit_bytes:
-        end = start + limit_bytes
-        cuts = (data.rfind(mark, start, end) + len(mark) for mark in (b"\n\n", b"\n", b" "))
-        cut = next((cut for cut in cuts if cut > start + 1), 0)
-        if not cut:
-            raise CommandFailed(
-                f"{limit_bytes} bytes without a space are no text that can be cut; `voiced drop FILE` takes it whole",
-                Exit.DATA,
-            )
-        pieces.append(data[start:cut].decode())
-        start = cut
-    pieces.append(data[start:].decode())
-    return [piece for piece in pieces if piece.strip()]
-
-
 def _interrupt(number: int, frame: object) -> None:
     """SIGTERM leaves as tidily as Ctrl+C."""
     raise SystemExit(128 + number)
@@ -256,7 +194,7 @@ PARTS = {
         _run,
         (
             'voiced say "Hello, world."',
-            "voiced say --language de --speed 1.2 -f brief.txt",
+            "voiced say --language de --speed 1.2 -f brief.docx",
             "voiced say -o hello.mp3 Hello",
             "date | voiced say -",
             "voiced say -o - --format raw Hello | aplay -f S16_LE -r 22050",

@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from voiced.drop.claim import Claim, refuse
 from voiced.drop.sidecar import Sidecars
@@ -16,13 +15,13 @@ from voiced.files import printable
 from voiced.jobs import publish
 from voiced.jobs.background import Background
 from voiced.jobs.cancel import Cancellable
-from voiced.jobs.database import find_job, update_job
 from voiced.jobs.endings import Endings
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake, Planned
 from voiced.jobs.job import Job, Progress, digest_of, stamp
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import FileSink
+from voiced.jobs.sources import put_away, with_notes
 from voiced.jobs.spool import FileText, PartFile, discard
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
@@ -38,9 +37,6 @@ from voiced_ipc.errors import (
     VoicedError,
 )
 from voiced_ipc.messages import JobState
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +152,7 @@ class DurableJobs:
             logger.error("a dropped text waits for the disk: %s", error.message)
             self._background.later(_DISK_RETRY_S, lambda: self.take_claim(claim, sidecars, Cancellable()))
         except VoicedError as error:
-            await self._refuse(claim, _with_notes(error.message, sidecars.problems), error.code.value)
+            await self._refuse(claim, with_notes(error.message, sidecars.problems), error.code.value)
 
     async def _withdraw(self, run: Run) -> None:
         """Let go of a dropped text's job without a word: it is planned anew, under the same id.
@@ -318,7 +314,7 @@ class DurableJobs:
     async def _put_away(self, job: Job) -> Job:
         """Move a dropped text where it belongs, and remember where that is; as soon as the disk allows."""
         try:
-            return await self._store.do(lambda connection: _put_away_now(connection, job))
+            return await self._store.do(lambda connection: put_away(connection, job))
         except StorageFailed as error:
             logger.warning("job %s: its source stays where it is for now: %s", job.job_id, error.message)
             self._background.later(_DISK_RETRY_S, lambda: self._put_away_again(job))
@@ -377,7 +373,8 @@ class DurableJobs:
         if job is None:
             raise JobNotFound(f"no job {job_id}; `voiced jobs` lists them")
         if job.state is not JobState.FAILED:
-            raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried")
+            remedy = "; hand its text in again" if job.state is JobState.CANCELLED else ""
+            raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried{remedy}")
         queued = job.moved(JobState.QUEUED, error_code="", error="")
         if job.progress.path:  # all is spoken, and perhaps the file lies there already
             await self._store.update(queued)
@@ -393,6 +390,8 @@ class DurableJobs:
         except VoicedError as error:  # its model was removed
             self._background.spawn(self._give_up(queued, error))
             raise
+        if queued.progress.segments_done == queued.order.segments:
+            return "all of it is spoken: its file is made again"
         return f"goes on at segment {queued.progress.segments_done + 1} of {queued.order.segments}"
 
     async def _sweep(self, job: Job) -> None:
@@ -407,26 +406,3 @@ class DurableJobs:
 
 def _unopened(error: OSError) -> StorageFailed:
     return StorageFailed(f"its files cannot be opened: {error}; mend that, then `voiced retry` goes on")
-
-
-def _put_away_now(connection: "Connection", job: Job) -> Job:
-    """Put the source of a job away that has ended, in the store's thread: nobody takes the job up meanwhile."""
-    known = find_job(connection, job.job_id) or job
-    if not known.state.is_final:
-        return known
-    if known.state is JobState.DONE:
-        source = publish.put_away_source(known)
-    else:
-        kept = f"Its audio so far is kept: `voiced retry {known.job_id}` goes on from there."
-        why = _with_notes(f"{known.progress.error} {kept}", known.progress.notes)
-        is_cancelled = known.state is JobState.CANCELLED
-        source = publish.set_source_aside(known, "It was cancelled." if is_cancelled else why)
-    if source != known.progress.source:
-        known = known.moved(known.state, source=source)
-        update_job(connection, known)
-    return known
-
-
-def _with_notes(message: str, notes: tuple[str, ...]) -> str:
-    """Return what is told of a text that could not be spoken, with what was noted before."""
-    return "\n".join((message, *(f"Noted: {note}" for note in notes)))

@@ -105,7 +105,7 @@ class Scribes:
             except (WorkerLost, TimeoutError) as error:
                 attempts += 1
                 if attempts == _ATTEMPTS:
-                    raise InternalError(f"the encoder ended: {error}") from error
+                    raise InternalError(f"the encoder ended {attempts} times: {error}") from error
 
     def _free(self, *, is_heavy: bool) -> WorkerProcess | None:
         return None if is_heavy and self._is_held else self._scribery.free(is_heavy=is_heavy)

@@ -17,8 +17,9 @@ from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.players import Players, is_alive
 from tests.daemon.cli.standin import RATE, StandIn
+from tests.daemon.text.books import Book, build_epub
 from voiced.cli.exits import CommandFailed, Exit
-from voiced.cli.say import pieces_of
+from voiced.cli.spoken_text import pieces_of
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
 
@@ -174,6 +175,30 @@ def test_where_the_text_comes_from(daemon: StandIn, voiced: Voiced, user: Path) 
     for arguments, typed in ((["-f", str(file)], b""), (["-"], "Grüße".encode()), ([], "Grüße".encode())):
         assert voiced("say", *out, *arguments, input=typed).returncode == 0
     assert daemon.payloads == ["Grüße".encode()] * 3
+
+
+def test_a_document_is_read_as_the_daemon_reads_it(run: Run, daemon: StandIn, user: Path) -> None:
+    page = "<html><head><title>T</title><style>p {}</style></head><body><p>Good <b>day</b>.</p></body></html>"
+    (user / "page.html").write_text(page)
+    (user / "note.md").write_text("# A *note*\n\n[Link](http://nowhere.example) here.")
+    (user / "old.txt").write_bytes("Grüße aus der Küche, schöne Öfen.".encode("latin-1"))
+    build_epub(user / "lamp.epub", Book())
+    spoken = []
+    for name in ("page.html", "note.md", "old.txt", "lamp.epub"):
+        ran = run("say", "-o", str(user / "x.wav"), "-f", str(user / name))
+        assert (ran.code, ran.err) == (Exit.OK, "")
+        spoken.append(daemon.payloads[-1].decode())
+    assert spoken[:3] == ["Good day.", "A note\n\nLink here.", "Grüße aus der Küche, schöne Öfen."]
+    assert "The Harbour" in spoken[3]
+    assert "<" not in spoken[3]
+
+
+def test_a_document_that_cannot_be_read_says_why(run: Run, daemon: StandIn, user: Path) -> None:
+    (user / "paper.pdf").write_bytes(b"%PDF-1.7")
+    ran = run("say", "-f", str(user / "paper.pdf"))
+    assert ran.code == Exit.DATA
+    assert "PDF is not read" in ran.err
+    assert not daemon.of(m.Synthesize)
 
 
 @pytest.mark.parametrize(

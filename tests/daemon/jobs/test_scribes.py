@@ -140,7 +140,7 @@ def test_an_encoder_that_ends_again_and_again_is_a_fault_of_ours() -> None:
             await turns(30)
             assert len(pool.asked()) == place + 1
             pool.wires[place].end()
-        with pytest.raises(InternalError, match="the encoder ended"):
+        with pytest.raises(InternalError, match="the encoder ended 3 times"):
             await asked
 
     with_scribes(play)
