@@ -149,7 +149,8 @@ class Daemon:
         self._pool.start()
         self._preload()
         self._monitor.start(self.config.monitor_interval_s, self._kept[LOCK_SETTING])
-        self._jobs.scheduler.is_paused = bool(self._kept[PAUSED_SETTING])
+        self._jobs.on_hold = lambda is_held: self._scribes.hold(is_held=is_held)
+        self._jobs.hold(is_held=bool(self._kept[PAUSED_SETTING]))
         self._jobs.durable.restore(self._unfinished)
         self._unfinished = []
         self._drop.start()

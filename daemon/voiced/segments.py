@@ -5,9 +5,12 @@ switch read it. Every character of the text belongs to exactly one segment.
 """
 
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
+
+from voiced_ipc.errors import StorageFailed
 
 PLAN_FORMAT = 1
 
@@ -98,6 +101,18 @@ def unpack_plan(data: bytes) -> Plan:
     if not is_whole:
         raise PlanDamaged("the segments do not cover the text")
     return plan
+
+
+def read_plan(folder: Path) -> Plan:
+    """Return the plan in a job's folder.
+
+    Raises:
+        StorageFailed: If it cannot be read, or is damaged.
+    """
+    try:
+        return unpack_plan((folder / "plan").read_bytes())
+    except (OSError, PlanDamaged) as error:
+        raise StorageFailed(f"the plan of the job cannot be read: {error}; hand the text in again") from error
 
 
 def _segment(row: list[Any]) -> Segment:

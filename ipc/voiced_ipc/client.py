@@ -19,6 +19,7 @@ from voiced_ipc.connection import LINGER_MS, Connection, ConnectionLost, probe
 from voiced_ipc.endpoint import CONTROL, EVENTS, SPEECH, Endpoint, find_endpoint
 from voiced_ipc.errors import (
     InvalidRequest,
+    JobCancelled,
     ProtocolError,
     RequestRejected,
     RequestTimeout,
@@ -101,22 +102,29 @@ class Client:
         request = m.Synthesize(request_id=request_id or new_id(), output=m.Output.FILE, **options)
         return self._ask(request, m.Accepted, payload)
 
-    def submit_file(self, path: "Path", incoming: "Path", **options: Any) -> m.Accepted:
+    def submit_file(
+        self, path: "Path", incoming: "Path", *, request_id: str = "", **options: Any
+    ) -> m.Accepted:
         """Return the durable job that makes audio of a document; it is copied, the original stays.
 
         Args:
             path: The document.
             incoming: The daemon's incoming folder, as `Status.incoming_folder` tells.
+            request_id: Of the job: `cancel` ends it even before it is accepted; empty = a new one.
             options: Fields of `Synthesize`.
+
+        Raises:
+            JobCancelled: If it was cancelled meanwhile.
+            VoicedError: If it is refused.
         """
-        request_id = new_id()
+        request_id = request_id or new_id()
         target = incoming / request_id
         _copy(path, target)
         fields = {"name": path.name, **options}
         request = m.Synthesize(request_id=request_id, output=m.Output.FILE, incoming=request_id, **fields)
         try:
             return self._ask(request, m.Accepted)
-        except RequestRejected:
+        except (RequestRejected, JobCancelled):
             target.unlink(missing_ok=True)
             raise
 

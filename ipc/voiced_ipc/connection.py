@@ -1,8 +1,9 @@
 """One socket to the daemon that notices when the daemon goes: ZeroMQ by itself would wait for ever."""
 
 import socket
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -16,6 +17,9 @@ _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 1000
 LINGER_MS = 100
 """A cancel sent just before the end still goes out; a dead daemon holds nobody up for long."""
+
+_LISTEN_S = 0.5
+"""At most so long in one look: a Ctrl+C that came just before it is heard after it."""
 
 
 class ConnectionLost(DaemonUnavailable):
@@ -72,13 +76,18 @@ class Connection:
         Raises:
             ConnectionLost: If the daemon went, and nothing that it said before is left.
         """
-        ready = dict(self._poller.poll(max(0, int(timeout_s * 1000))))
+        end = time.monotonic() + timeout_s
+        while not (ready := self._look(end - time.monotonic())) and time.monotonic() < end:
+            continue
         if self._socket in ready:
             return self._socket.recv_multipart()
         if self._monitor in ready:
             self.forget_losses()
             raise ConnectionLost("the daemon ended, or dropped the connection, before it answered; ask again")
         return None
+
+    def _look(self, timeout_s: float) -> dict[Any, int]:
+        return dict(self._poller.poll(int(min(max(0.0, timeout_s), _LISTEN_S) * 1000)))
 
 
 def probe(path: str) -> None:

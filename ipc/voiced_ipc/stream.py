@@ -60,6 +60,16 @@ class SpeechStream:
         return self._accepted
 
     @property
+    def job_id(self) -> str:
+        """Of the job, known before it is accepted: `Client.cancel` takes it at any time."""
+        return self._request.request_id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes: it has ended, failed or was left."""
+        return self._is_over
+
+    @property
     def done(self) -> m.Done | None:
         """The last message of the stream; None before its end."""
         return self._done

@@ -1,5 +1,6 @@
 """The plan as bytes."""
 
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -16,8 +17,10 @@ from voiced.segments import (
     Segment,
     covers,
     pack_plan,
+    read_plan,
     unpack_plan,
 )
+from voiced_ipc.errors import StorageFailed
 
 LENGTHS = st.lists(
     st.tuples(
@@ -98,6 +101,17 @@ def test_damage_is_told_or_harmless(
 def test_what_is_no_plan(value: Any) -> None:
     with pytest.raises(PlanDamaged):
         unpack_plan(msgpack.packb(value))
+
+
+def test_a_plan_in_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailed, match="cannot be read"):
+        read_plan(tmp_path)
+    (tmp_path / "plan").write_bytes(b"nonsense")
+    with pytest.raises(StorageFailed, match="hand the text in again"):
+        read_plan(tmp_path)
+    plan = Plan(0, "en", ())
+    (tmp_path / "plan").write_bytes(pack_plan(plan))
+    assert read_plan(tmp_path) == plan
 
 
 @pytest.mark.parametrize(

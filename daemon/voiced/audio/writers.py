@@ -52,6 +52,8 @@ class Target(NamedTuple):
     tags: Tags = Tags()
     loudness_lufs: float | None = None
     """Integrated loudness (EBU R 128) to bring the whole to; None = as it is."""
+    gain_db: float | None = None
+    """What the sound is amplified by instead, where it is a part of what was measured; None = nothing was."""
 
 
 class Encoded(NamedTuple):
@@ -86,14 +88,15 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
         raise InvalidRequest(f"Format {target.format!r} is not known; known: {', '.join(FORMATS)}.")
     rate_hz = rate_for(target.format, target.sample_rate_hz)
     samples = pcm.resampled_length(spool.samples, spool.sample_rate_hz, rate_hz)
-    _check(known, samples, target)
+    _check(known, samples, target.format)
+    _check_loudness(target.loudness_lufs)
     if _is_same_file(spool.path, target.path):
         return _finish_in_place(spool, target)
     chapters, chapter_notes = _chapters_of(known, spool, target, rate_hz)
     cover, cover_notes = _cover_of(target)
     descriptor = _create(target.path)
     try:
-        blocks, gain_notes = _levelled(spool, target.loudness_lufs, on_progress)
+        blocks, gain_notes = _levelled(spool, target, on_progress)
         blocks = _at_rate(blocks, spool, rate_hz)
         if target.format == "wav":
             _write_wav(descriptor, blocks, rate_hz, samples, target.tags)
@@ -111,13 +114,28 @@ def encode(spool: Spool, target: Target, on_progress: OnProgress = lambda fracti
     return Encoded(size, samples, rate_hz, (*chapter_notes, *cover_notes, *gain_notes))
 
 
-def _check(known: Format, samples: int, target: Target) -> None:
+def gain_for_all(
+    spool: Spool, loudness_lufs: float, on_progress: OnProgress = lambda fraction: None
+) -> loudness.Gain:
+    """Return the one gain that brings a spool to a loudness, whatever files are then made of its parts.
+
+    Raises:
+        InvalidRequest: If it is no loudness for speech.
+        StorageFailed: If the spool is shorter than promised.
+        OSError: If it cannot be read.
+    """
+    _check_loudness(loudness_lufs)
+    measured = loudness.measure(_read(spool, on_progress), spool.sample_rate_hz)
+    return loudness.gain_for(measured, loudness_lufs)
+
+
+def _check(known: Format, samples: int, format_: str) -> None:
     if not samples and not known.can_be_empty:
-        raise InvalidRequest(
-            f"A file of format {target.format} cannot hold a sound without a sample; ask for wav."
-        )
+        raise InvalidRequest(f"A file of format {format_} cannot hold a sound without a sample; ask for wav.")
+
+
+def _check_loudness(lufs: float | None) -> None:
     softest, loudest = LOUDNESS_LUFS
-    lufs = target.loudness_lufs
     if lufs is not None and not softest <= lufs <= loudest:
         raise InvalidRequest(f"{lufs:g} LUFS is no loudness for speech; ask for {softest:g} to {loudest:g}.")
 
@@ -158,8 +176,8 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _finish_in_place(spool: Spool, target: Target) -> Encoded:
-    asked = (target.format, target.sample_rate_hz, spool.data_offset, target.loudness_lufs)
-    if asked != ("wav", spool.sample_rate_hz, WAV_HEADER_BYTES, None):
+    asked = (target.format, target.sample_rate_hz, spool.data_offset, target.loudness_lufs, target.gain_db)
+    if asked != ("wav", spool.sample_rate_hz, WAV_HEADER_BYTES, None, None):
         raise InvalidRequest(
             "Only a WAV at the spool's own rate and loudness, with room for its header, is finished in place."
         )
@@ -195,13 +213,14 @@ def _too_short() -> StorageFailed:
 
 
 def _levelled(
-    spool: Spool, loudness_lufs: float | None, on_progress: OnProgress
+    spool: Spool, target: Target, on_progress: OnProgress
 ) -> tuple[Iterator[bytes], tuple[str, ...]]:
     """Return the sound as loud as asked for, and what is to be said about that; measures it first."""
-    if loudness_lufs is None:
+    if target.gain_db is not None:
+        return loudness.amplified(_read(spool, on_progress), target.gain_db), ()
+    if target.loudness_lufs is None:
         return _read(spool, on_progress), ()
-    first = _read(spool, lambda fraction: on_progress(fraction * _MEASURING))
-    gain = loudness.gain_for(loudness.measure(first, spool.sample_rate_hz), loudness_lufs)
+    gain = gain_for_all(spool, target.loudness_lufs, lambda fraction: on_progress(fraction * _MEASURING))
     second = _read(spool, lambda fraction: on_progress(_MEASURING + fraction * (1 - _MEASURING)))
     return loudness.amplified(second, gain.db), (gain.note,) if gain.note else ()
 

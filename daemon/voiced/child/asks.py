@@ -59,6 +59,19 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """Which file of how many; 0 = it is the only one."""
     loudness_lufs: float | None = None
     """None = as it is."""
+    gain_db: float | None = None
+    """Of the whole of which this is a part; None = it is not amplified."""
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """A spool to measure, before files are made of its parts."""
+
+    task: int
+    source: str
+    data_offset: int
+    samples: int
+    sample_rate_hz: int
+    loudness_lufs: float
 
 
 class SubtitlesOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +97,7 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
 
 
-_Ask = TypeVar("_Ask", Load, Prepare, Finish, SubtitlesOf, References)
+_Ask = TypeVar("_Ask", Load, Prepare, Finish, Level, SubtitlesOf, References)
 
 
 def convert(fields: Fields, kind: type[_Ask]) -> _Ask:

@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+from voiced.files.atomic import fsync_folder
+from voiced.files.names import unfinished
+
 
 def write_durably(folder: Path, files: dict[str, bytes]) -> None:
     """Write files whole or not at all, in their order."""
     for name, content in files.items():
-        temporary = folder / f".{name}.new"
+        temporary = unfinished(folder / name)
         temporary.unlink(missing_ok=True)  # left over from a crash
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -15,8 +18,4 @@ def write_durably(folder: Path, files: dict[str, bytes]) -> None:
             file.flush()
             os.fsync(descriptor)
         temporary.replace(folder / name)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(folder)

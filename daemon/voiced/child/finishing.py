@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voiced.child.asks import Finish, SubtitlesOf
+from voiced.child.asks import Finish, Level, SubtitlesOf
 from voiced.child.durable import write_durably
 from voiced.workers.link import Fields
-from voiced_ipc.errors import StorageFailed
 
 if TYPE_CHECKING:
     from voiced.audio.subtitles import Cue
     from voiced.chapters import ChapterMark
-    from voiced.segments import Plan, Segment
+    from voiced.segments import Segment
     from voiced.word_times import WordTime
 
 
@@ -43,7 +42,7 @@ def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
         task.track,
         task.tracks,
     )
-    target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs)
+    target = Target(Path(task.target), task.format, rate, tags, task.loudness_lufs, task.gain_db)
     made = encode(spool, target, on_progress)
     answer: Fields = {
         "type": "finished",
@@ -54,6 +53,29 @@ def finish(task: Finish, on_progress: Callable[[float], None]) -> Fields:
         "notes": list(made.notes),
     }
     return answer
+
+
+def level(task: Level, on_progress: Callable[[float], None]) -> Fields:
+    """Measure a job and return the answer: one gain, so that the files of its chapters are as even as one file.
+
+    Args:
+        task: What is asked.
+        on_progress: As `finish`.
+
+    Raises:
+        InvalidRequest, StorageFailed: If it cannot be measured.
+        OSError: If the disk refuses.
+    """
+    from voiced.audio.writers import Spool, gain_for_all
+
+    spool = Spool(Path(task.source), task.data_offset, task.samples, task.sample_rate_hz)
+    gain = gain_for_all(spool, task.loudness_lufs, on_progress)
+    return {
+        "type": "finished",
+        "task": task.task,
+        "gain_db": gain.db,
+        "notes": [gain.note] if gain.note else [],
+    }
 
 
 def write_subtitles(task: SubtitlesOf) -> Fields:
@@ -75,10 +97,11 @@ def write_subtitles(task: SubtitlesOf) -> Fields:
 def _cues(task: SubtitlesOf) -> "Iterator[Cue]":
     """A cue for each segment of a job, or of a chapter of it, that is heard; in seconds from the beginning."""
     from voiced.audio.subtitles import Cue, CueWord
+    from voiced.segments import read_plan
     from voiced.timeline import read_timeline, read_words
 
     folder = Path(task.folder)
-    plan, words, rate = _read_plan(folder), read_words(folder), task.sample_rate_hz
+    plan, words, rate = read_plan(folder), read_words(folder), task.sample_rate_hz
     with (folder / "text").open("rb") as file:
         for index, (segment, span) in enumerate(zip(plan.segments, read_timeline(folder), strict=False)):
             is_asked = task.start <= span.start and (not task.end or span.start < task.end)
@@ -109,15 +132,7 @@ def _words(segment: "Segment", text: str, packed: bytes) -> "list[WordTime]":
 
 def _chapters(folder: Path) -> "tuple[ChapterMark, ...]":
     from voiced.chapters import chapter_marks
+    from voiced.segments import read_plan
     from voiced.timeline import read_timeline
 
-    return chapter_marks(_read_plan(folder), read_timeline(folder))
-
-
-def _read_plan(folder: Path) -> "Plan":
-    from voiced.segments import PlanDamaged, unpack_plan
-
-    try:
-        return unpack_plan((folder / "plan").read_bytes())
-    except PlanDamaged as error:
-        raise StorageFailed(f"The plan of the job is damaged ({error}); hand the text in again.") from error
+    return chapter_marks(read_plan(folder), read_timeline(folder))

@@ -29,7 +29,7 @@ class Inbox:
             self._read()
         return self._waiting.popleft()
 
-    def look(self, task: int) -> None:
+    def look(self, task: object) -> None:
         """Answer what has come meanwhile.
 
         Raises:

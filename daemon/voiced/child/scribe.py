@@ -17,9 +17,11 @@ Frames to it, beside `ping` {n} -> `pong` {n, rss_bytes}, `cancel` {task} and `e
   which `cover` names: `cover.jpg`, `cover.png`, "" = there is none. Without, the payload is the plan of the text
   exactly as sent (its beginning, where `is_truncated`).
 - `finish`: task, source, data_offset, samples, sample_rate_hz, target, format, target_rate_hz, title, author, album,
-  track, tracks, language, comment, cover (a path or empty), loudness_lufs (null = as it is), folder (of the job: the
-  chapters of its plan are marked; empty = none are)
+  track, tracks, language, comment, cover (a path or empty), loudness_lufs (null = as it is), gain_db (instead, of what
+  this is a part of; null = none), folder (of the job: the chapters of its plan are marked; empty = none are)
   -> `progress`: task, fraction; at most four a second -> `finished`: task, bytes, samples, sample_rate_hz, notes
+- `level`: task, source, data_offset, samples, sample_rate_hz, loudness_lufs
+  -> `progress` as above -> `finished`: task, gain_db, notes
 - `subtitles`: task, folder (of the job), target, format, sample_rate_hz, start, end (samples; 0 = all)
   -> `finished`: task, cues
 - `reference`: task, sources, folder; recordings that become `ref-1.wav`, `ref-2.wav` ... in the folder
@@ -41,8 +43,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from voiced.child.asks import Finish, Load, Prepare, References, SubtitlesOf, convert
-from voiced.child.finishing import finish, write_subtitles
+from voiced.child.asks import Finish, Level, Load, Prepare, References, SubtitlesOf, convert
+from voiced.child.finishing import finish, level, write_subtitles
 from voiced.child.inbox import Gone, Inbox
 from voiced.child.lifeline import bind_to_parent
 from voiced.child.preparing import prepare
@@ -117,7 +119,10 @@ class Scribe:
                 self._prepare(convert(fields, Prepare), payload)
         elif kind == "finish":
             with self._answering(task):
-                self._finish(convert(fields, Finish))
+                self._link.send(finish(convert(fields, Finish), self._progress_of(task)))
+        elif kind == "level":
+            with self._answering(task):
+                self._link.send(level(convert(fields, Level), self._progress_of(task)))
         elif kind == "subtitles":
             with self._answering(task):
                 self._link.send(write_subtitles(convert(fields, SubtitlesOf)))
@@ -200,17 +205,18 @@ class Scribe:
         answer, plan = prepare(task, payload, self._lexicons)
         self._link.send(answer, plan)
 
-    def _finish(self, task: Finish) -> None:
+    def _progress_of(self, task: object) -> Callable[[float], None]:
+        """Return what a long task tells its progress to; it raises where the task is cancelled."""
         told = self._clock()
 
         def on_progress(fraction: float) -> None:
             nonlocal told
-            self._inbox.look(task.task)
+            self._inbox.look(task)
             if self._clock() - told >= PROGRESS_INTERVAL_S:
                 told = self._clock()
-                self._link.send({"type": "progress", "task": task.task, "fraction": fraction})
+                self._link.send({"type": "progress", "task": task, "fraction": fraction})
 
-        self._link.send(finish(task, on_progress))
+        return on_progress
 
     def _make_references(self, task: References) -> None:
         from voiced.child.reference import make_reference

@@ -1,7 +1,9 @@
 """`voiced drop`: documents become sound files, as durable jobs that outlive this command."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,11 +68,16 @@ def _run(options: argparse.Namespace) -> int:
         try:
             finished = follow(client, jobs, None if options.json else _print_result)
         except KeyboardInterrupt:
-            print(f"voiced: the jobs go on: {' '.join(jobs)}; `voiced jobs` shows them", file=sys.stderr)
+            _tell_going_on(jobs)
             return Exit.INTERRUPTED
     if options.json:
         print_json({"jobs": [document(job) for job in finished]})
     return refusal or (Exit.OK if all(job.state is m.JobState.DONE for job in finished) else Exit.FAILED)
+
+
+def _tell_going_on(job_ids: Collection[str]) -> None:
+    if job_ids:
+        print(f"voiced: the jobs go on: {' '.join(job_ids)}; `voiced jobs` shows them", file=sys.stderr)
 
 
 def _source(name: str) -> Path:
@@ -111,9 +118,15 @@ def _submit(client: Client, files: list[Path], fields: dict[str, Any]) -> tuple[
     taken: list[_Taken] = []
     code = 0
     for file in files:
-        name = fields.get("name", file.name)
+        name, job_id = fields.get("name", file.name), m.new_id()
         try:
-            accepted = client.submit_file(file, incoming, **fields)
+            accepted = client.submit_file(file, incoming, request_id=job_id, **fields)
+        except KeyboardInterrupt:
+            with contextlib.suppress(VoicedError):
+                client.cancel(job_id)  # it may be read at this moment
+            print(f"voiced: {printable(name)}: cancelled before it was taken", file=sys.stderr)
+            _tell_going_on([accepted.job_id for _, accepted in taken])
+            raise
         except (RequestRejected, OSError) as error:
             message = error.message if isinstance(error, VoicedError) else error.strerror or str(error)
             print(f"voiced: {printable(name)}: {message}", file=sys.stderr)

@@ -3,39 +3,37 @@
 import argparse
 import contextlib
 import itertools
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from voiced.audio.formats import FORMATS
 from voiced.cli.connect import connect_or_start
 from voiced.cli.exits import CommandFailed, Exit
 from voiced.cli.parser import add_no_start
 from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
+from voiced.cli.spoken_text import pieces_of, text_of
 from voiced.cli.text import printable
 from voiced_ipc import Client, SpeechStream
-from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
 
 if TYPE_CHECKING:
     from voiced.cli.sound_file import SoundWriter
     from voiced.playback import Player
 
-_MAX_PIECES = 64
-"""Longer texts (48 MiB) are no speech but a mistake, or a document."""
-
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say; - reads it from standard input")
+    parser.add_argument("-f", "--file", metavar="FILE", help="say a text, Markdown, HTML, Word or EPUB file")
     parser.add_argument(
-        "-f", "--file", metavar="FILE", help="say a UTF-8 text file (`voiced drop` reads more)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write a sound file instead, as its name ends: .wav, .mp3 ...; - = standard output",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write .wav or .flac instead; - = standard output"
-    )
-    parser.add_argument("--format", choices=("wav", "flac", "raw"), help="of -o; raw = PCM s16le, mono")
+    parser.add_argument("--format", choices=(*FORMATS, "raw"), help="of -o; raw = PCM s16le, mono")
     add_speech(parser, is_file=False)
     add_no_start(parser)
 
@@ -43,7 +41,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from voiced.cli.sound_file import format_of, whole_file
 
-    pieces = pieces_of(_text(options))
+    pieces = pieces_of(text_of(options.text, options.file))
     format_ = format_of(options.output, options.format) if options.output is not None else ""
     if options.output == "-" and sys.stdout.isatty():
         raise CommandFailed(
@@ -58,7 +56,8 @@ def _run(options: argparse.Namespace) -> int:
             _speak(client, pieces, fields, Recorder(1, format_))
         else:
             with whole_file(Path(options.output)) as descriptor:
-                _speak(client, pieces, fields, Recorder(descriptor, format_))
+                folder = Path(options.output).resolve().parent
+                _speak(client, pieces, fields, Recorder(descriptor, format_, folder))
     return Exit.OK
 
 
@@ -79,12 +78,11 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
     """Speak pieces one after the other into one sink."""
     rate = 0
     for piece in pieces:
-        job_id = ""
         with client.speak(piece, **fields) as stream:
             try:
                 chunks = iter(stream)
                 with _load_shown(fields.get("model", "")):
-                    job_id = stream.accepted.job_id
+                    _ = stream.accepted
                     first = list(itertools.islice(chunks, 1))  # none where there is nothing to say
                 rate = rate or stream.accepted.sample_rate_hz
                 if rate != stream.accepted.sample_rate_hz:
@@ -93,7 +91,8 @@ def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink
                     sink.write(rate, pcm)
             except BaseException:
                 sink.abort()  # silence comes first
-                _cancel(client, job_id if stream.done is None else "")
+                if not stream.is_over:
+                    _cancel(client, stream.job_id)
                 raise
             _tell(stream)
     sink.finish()
@@ -110,9 +109,8 @@ def _load_shown(model: str) -> contextlib.AbstractContextManager[None]:
 
 def _cancel(client: Client, job_id: str) -> None:
     """End the job and wait for the answer: a cancel that is only sent would be lost as the client closes."""
-    if job_id:
-        with contextlib.suppress(VoicedError):
-            client.cancel(job_id)
+    with contextlib.suppress(VoicedError):
+        client.cancel(job_id)
 
 
 def _tell(stream: SpeechStream) -> None:
@@ -155,9 +153,10 @@ class Loudspeaker:
 class Recorder:
     """Writes sound to a descriptor."""
 
-    def __init__(self, descriptor: int, format_: str) -> None:
+    def __init__(self, descriptor: int, format_: str, folder: Path | None = None) -> None:
         self._descriptor = descriptor
         self._format = format_
+        self._folder = folder
         self._writer: SoundWriter | None = None
 
     def write(self, sample_rate_hz: int, pcm: bytes) -> None:
@@ -165,76 +164,23 @@ class Recorder:
         if self._writer is None:
             from voiced.cli.sound_file import writer_for
 
-            self._writer = writer_for(self._format, self._descriptor, sample_rate_hz)
+            self._writer = writer_for(self._format, self._descriptor, sample_rate_hz, self._folder)
         self._writer.write(pcm)
 
     def finish(self) -> None:
         """Complete the file."""
         if self._writer is None:
             raise CommandFailed("the text gave no sound: nothing was written", Exit.DATA)
-        self._writer.finish()
+        try:
+            self._writer.finish()
+        finally:
+            self._writer.close()
 
     def abort(self) -> None:
         """Let go of the file, which goes away."""
         if self._writer is not None:
-            with contextlib.suppress(OSError, VoicedError):
-                self._writer.finish()
-
-
-def _text(options: argparse.Namespace) -> str:
-    """Return what is to be said: the words, a file, or standard input."""
-    words: list[str] = options.text
-    if options.file is not None:
-        if words:
-            raise CommandFailed("give a text or a file, not both", Exit.USAGE)
-        try:
-            data = Path(options.file).read_bytes()
-        except OSError as error:
-            raise CommandFailed(f"{options.file}: {error.strerror}", Exit.NO_INPUT) from error
-    elif words == ["-"] or (not words and not sys.stdin.isatty()):
-        data = sys.stdin.buffer.read()
-    elif words:
-        data = os.fsencode(" ".join(words))
-    else:
-        raise CommandFailed("what shall be said? `voiced say TEXT`, or `voiced say -f FILE`", Exit.USAGE)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandFailed(
-            f"the text is not UTF-8 (byte {error.start}); `voiced drop FILE` reads other encodings and documents",
-            Exit.DATA,
-        ) from error
-    if not text.strip():
-        raise CommandFailed("the text is empty", Exit.DATA)
-    return text
-
-
-def pieces_of(text: str, limit_bytes: int = m.MAX_TEXT_BYTES) -> list[str]:
-    """Return the text in pieces that one request takes, cut at ends of paragraphs, or else of lines, or at spaces.
-
-    Raises:
-        CommandFailed: If a stretch without any space is longer, or the text is beyond all measure.
-    """
-    data = text.encode()
-    if len(data) > limit_bytes * _MAX_PIECES:
-        raise CommandFailed(
-            "the text is too long to listen to; make a file of it: `voiced drop FILE`", Exit.DATA
-        )
-    pieces = []
-    start = 0
-    while len(data) - start > limit_bytes:
-        end = start + limit_bytes
-        cuts = (data.rfind(mark, start, end) + len(mark) for mark in (b"\n\n", b"\n", b" "))
-        cut = next((cut for cut in cuts if cut > start + 1), 0)
-        if not cut:
-            raise CommandFailed(
-                f"{limit_bytes} bytes without a space are no text that can be cut; `voiced drop FILE` takes it whole",
-                Exit.DATA,
-            )
-        pieces.append(data[start:cut].decode())
-        start = cut
-    pieces.append(data[start:].decode())
-    return [piece for piece in pieces if piece.strip()]
+            with contextlib.suppress(OSError, RuntimeError):  # libsndfile's word
+                self._writer.close()
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -248,8 +194,8 @@ PARTS = {
         _run,
         (
             'voiced say "Hello, world."',
-            "voiced say --language de --speed 1.2 -f brief.txt",
-            "voiced say -o hello.flac Hello",
+            "voiced say --language de --speed 1.2 -f brief.docx",
+            "voiced say -o hello.mp3 Hello",
             "date | voiced say -",
             "voiced say -o - --format raw Hello | aplay -f S16_LE -r 22050",
         ),

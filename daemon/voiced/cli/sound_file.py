@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from voiced.audio import formats
 from voiced.audio.wav import wav_header
 from voiced.cli.exits import CommandFailed, Exit
 from voiced_ipc.errors import StorageFailed
 
-FORMATS = ("wav", "flac", "raw")
+RAW = "raw"
+"""PCM s16le, mono, and nothing else."""
+FORMATS = (*formats.FORMATS, RAW)
 
 
 class SoundWriter(Protocol):
@@ -21,7 +24,10 @@ class SoundWriter(Protocol):
         """Add PCM."""
 
     def finish(self) -> None:
-        """Complete the file, so that it can be given its name; also before it is thrown away."""
+        """Complete the file, so that it can be given its name."""
+
+    def close(self) -> None:
+        """Let go of everything; before `finish`, the file is thrown away."""
 
 
 def format_of(path: str, chosen: str | None) -> str:
@@ -38,7 +44,9 @@ def format_of(path: str, chosen: str | None) -> str:
     if suffix in FORMATS:
         return suffix
     raise CommandFailed(
-        f"{path}: cannot tell the format; end it with .wav or .flac, or add --format", Exit.USAGE
+        f"{path}: its name does not tell the format: end it with .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}, "
+        "or add --format",
+        Exit.USAGE,
     )
 
 
@@ -75,20 +83,27 @@ def whole_file(path: Path) -> Iterator[int]:
         raise
 
 
-def writer_for(format_: str, descriptor: int, sample_rate_hz: int) -> SoundWriter:
+def writer_for(format_: str, descriptor: int, sample_rate_hz: int, folder: Path | None = None) -> SoundWriter:
     """Return what writes PCM to `descriptor` in a format of `FORMATS`.
 
+    Args:
+        format_: One of them.
+        descriptor: Open for writing.
+        sample_rate_hz: Of the PCM.
+        folder: Where there is room for the PCM, if the format can only be made of all of it; None = where temporary
+            files go.
+
     Raises:
-        CommandFailed: If the format needs a file, and this is a pipe.
+        OSError: If nothing can be written there.
     """
     is_seekable = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    if format_ == "raw":
+    if format_ == RAW:
         return RawWriter(descriptor)
-    if format_ == "flac":
-        if not is_seekable:
-            raise CommandFailed("flac needs a file: give -o FILE.flac, or --format wav", Exit.USAGE)
+    if format_ == "wav":
+        return WavWriter(descriptor, sample_rate_hz, is_seekable=is_seekable)
+    if format_ == "flac" and is_seekable:
         return FlacWriter(descriptor, sample_rate_hz)
-    return WavWriter(descriptor, sample_rate_hz, is_seekable=is_seekable)
+    return EncodedWriter(format_, descriptor, sample_rate_hz, folder if is_seekable else None)
 
 
 class RawWriter:
@@ -103,6 +118,9 @@ class RawWriter:
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+    def close(self) -> None:
+        """It holds nothing."""
 
 
 class WavWriter:
@@ -126,6 +144,9 @@ class WavWriter:
         """Write the true length."""
         if self._is_seekable:
             os.pwrite(self._descriptor, wav_header(self._audio_bytes, self._rate), 0)
+
+    def close(self) -> None:
+        """It holds nothing."""
 
 
 class FlacWriter:
@@ -156,6 +177,55 @@ class FlacWriter:
     def finish(self) -> None:
         """Write what the encoder still holds."""
         self._file.close()
+
+    def close(self) -> None:
+        """End the encoder."""
+        self._file.close()
+
+
+class EncodedWriter:
+    """What the daemon encodes too, and in the same way: from all of the sound. Imports PyAV at the end.
+
+    Args:
+        format_: One of `formats.FORMATS`.
+        descriptor: Open for writing; not written before all is encoded.
+        sample_rate_hz: Of the PCM.
+        folder: Where the PCM lies meanwhile, in a hidden folder; None = where temporary files go.
+
+    Raises:
+        OSError: If it cannot be written there.
+    """
+
+    def __init__(self, format_: str, descriptor: int, sample_rate_hz: int, folder: Path | None) -> None:
+        from tempfile import TemporaryDirectory
+
+        self._format = format_
+        self._descriptor = descriptor
+        self._rate = sample_rate_hz
+        self._bytes = 0
+        self._temporary = TemporaryDirectory(prefix=".voiced-", dir=folder)
+        self._spool = Path(self._temporary.name, "pcm")
+
+    def write(self, pcm: bytes) -> None:
+        """Add PCM."""
+        with self._spool.open("ab") as spool:
+            spool.write(pcm)
+        self._bytes += len(pcm)
+
+    def finish(self) -> None:
+        """Encode all of it."""
+        from voiced.audio.writers import Spool, Target, encode
+
+        made = self._spool.with_name("encoded")
+        spool = Spool(self._spool, 0, self._bytes // 2, self._rate)
+        encode(spool, Target(made, self._format, self._rate))
+        with made.open("rb") as encoded:
+            while block := encoded.read(1 << 20):
+                write_all(self._descriptor, block)
+
+    def close(self) -> None:
+        """Remove what lies beside."""
+        self._temporary.cleanup()
 
 
 def endless_header(sample_rate_hz: int) -> bytes:

@@ -13,13 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from voiced.config.keys import KEYS
 from voiced.files.names import printable, shorten, split_suffix
-from voiced_ipc.messages import Subtitles
+from voiced_ipc.messages import Chapters, Subtitles
 
 SIDECAR_END = ".voiced.toml"
 FOLDER_SIDECAR = "voiced.toml"
 MAX_SIDECAR_BYTES = 64 << 10
-ONE_FILE, FOLDER = "one-file", "folder"
-"""Of `chapters`: all in one audio file, or a folder with a file for each."""
 _MAX_PROBLEMS = 10
 _MAX_BAD_LINES = 100
 _SHOWN_CHARS = 40
@@ -48,7 +46,7 @@ class Wishes(NamedTuple):
     """LUFS of the whole file; 0 = as it is."""
     subtitles: str | None = None
     chapters: str | None = None
-    """`ONE_FILE` or `FOLDER`."""
+    """One of `Chapters`."""
     description: str | None = None
     seed: int | None = None
 
@@ -139,7 +137,7 @@ RULES: dict[str, Rule] = {
         _loudness, f"off, or LUFS from {_LOUDNESS_LUFS[0]:g} to {_LOUDNESS_LUFS[1]:g}, such as -19"
     ),
     "subtitles": _one_of(*(kind.value for kind in Subtitles)),
-    "chapters": _one_of(ONE_FILE, FOLDER),
+    "chapters": _one_of(*(kind.value for kind in Chapters)),
     "description": Rule(
         _description, f"the voice or the manner in words, at most {_MAX_DESCRIPTION_CHARS} characters"
     ),

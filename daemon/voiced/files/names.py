@@ -51,3 +51,8 @@ def _shown(character: str) -> str:
     if character.isprintable() or character in "\u00a0\u200c\u200d\u202f\u3000":
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a child writes a file that is to appear whole; left over where it was killed."""
+    return path.with_name(f".{path.name}.new")

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
 from voiced.jobs.job import Job, dump_order, dump_progress, load_order, load_progress
+from voiced_ipc.errors import VoicedError
 from voiced_ipc.messages import JobState
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def transact(connection: sqlite3.Connection, work: Iterable[Callable[[], object]
             connection.execute("SAVEPOINT item")
             try:
                 results.append(item())
-            except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
+            except (sqlite3.Error, OSError, ValueError, KeyError, TypeError, VoicedError) as error:
                 connection.execute("ROLLBACK TO item")
                 results.append(error)
             connection.execute("RELEASE item")

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from voiced.drop.claim import Claim, refuse
 from voiced.drop.sidecar import Sidecars
 from voiced.files.names import printable
-from voiced.jobs import publish
 from voiced.jobs.background import Background
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.durable import DISK_RETRY_S, DurableJobs
 from voiced.jobs.intake import Intake
 from voiced.jobs.run import Run
+from voiced.jobs.sources import with_notes
 from voiced.jobs.spool import discard
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
@@ -50,10 +51,15 @@ class DroppedTexts:
         self._background = background
         self._publish = publish
 
-    async def take(self, claim: Claim, sidecars: Sidecars) -> None:
+    async def take(self, claim: Claim, sidecars: Sidecars, work: Cancellable) -> None:
         """Make a job of a dropped text, or set it aside with the reason.
 
         A claim of an older run goes on; one of which something new is said begins anew.
+
+        Args:
+            claim: The text.
+            sidecars: What is said of it.
+            work: What a cancel ends: until it is accepted.
         """
         try:
             known = await self._store.find(claim.job_id)
@@ -73,15 +79,16 @@ class DroppedTexts:
                     return
                 state = JobState.PAUSED if run.is_paused else state
                 await self._withdraw(run)
-            planned = await self._intake.plan_claim(claim, sidecars.wishes)
+            with work:
+                planned = await self._intake.plan_claim(claim, sidecars.wishes)
             order = planned.order._replace(sidecars=sidecars.digests)
             notes = (*sidecars.problems, *planned.notes)
             await self._durable.accept(planned._replace(order=order, notes=notes), state)
         except StorageFailed as error:
             logger.error("a dropped text waits for the disk: %s", error.message)
-            self._background.later(DISK_RETRY_S, lambda: self.take(claim, sidecars))
+            self._background.later(DISK_RETRY_S, lambda: self.take(claim, sidecars, Cancellable()))
         except VoicedError as error:
-            await self._refuse(claim, publish.with_notes(error.message, sidecars.problems), error.code.value)
+            await self._refuse(claim, with_notes(error.message, sidecars.problems), error.code.value)
 
     async def _withdraw(self, run: Run) -> None:
         """Let go of a dropped text's job without a word: it is planned anew, under the same id.

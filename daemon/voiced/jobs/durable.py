@@ -7,27 +7,32 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from voiced.jobs import publish
 from voiced.jobs.background import Background
-from voiced.jobs.database import find_job, update_job
+from voiced.jobs.cancel import Cancellable
+from voiced.jobs.endings import Endings
 from voiced.jobs.finish import Finisher
 from voiced.jobs.intake import Intake, Planned
 from voiced.jobs.job import Job, Progress, digest_of, stamp
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import FileSink
-from voiced.jobs.spool import FileText, PartFile, discard, read_plan
+from voiced.jobs.sources import put_away
+from voiced.jobs.spool import FileText, PartFile, discard
 from voiced.jobs.store import Store
 from voiced.scheduler import Scheduler
-from voiced.segments import Plan, PlanDamaged
+from voiced.segments import Plan, read_plan
 from voiced.timeline import TimelineFile
 from voiced_ipc import messages as m
-from voiced_ipc.errors import IdReused, InvalidRequest, JobNotFound, StorageFailed, VoicedError
+from voiced_ipc.errors import (
+    IdReused,
+    InvalidRequest,
+    JobCancelled,
+    JobNotFound,
+    StorageFailed,
+    VoicedError,
+)
 from voiced_ipc.messages import JobState, Subtitles
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +67,7 @@ class DurableJobs:
         self._scheduler = scheduler
         self._background = background
         self._publish = publish
-        self.finishing: dict[str, Run] = {}
-        """Runs whose audio is all spoken and whose file is being made."""
+        self.endings = Endings()
         self.done = 0
         """Jobs done since the start."""
         self.room_made: Callable[[], None] = lambda: None
@@ -84,15 +88,25 @@ class DurableJobs:
             )
         return known
 
-    async def submit(self, request: m.Synthesize, payload: bytes) -> Planned:
+    async def submit(self, request: m.Synthesize, payload: bytes, work: Cancellable) -> Planned:
         """Accept a request: it is on disk when this returns.
 
+        Args:
+            request: What is asked.
+            payload: The text, where no document holds it.
+            work: What a cancel ends: until it is accepted.
+
         Raises:
-            VoicedError: If it is refused; nothing is kept.
+            JobCancelled: If it was cancelled; nothing is kept.
+            VoicedError: If it is refused; the document lies where the client put it.
         """
         try:
-            planned = await self._intake.plan_file(request, payload)
+            with work:
+                planned = await self._intake.plan_file(request, payload)
             await self.accept(planned)
+        except JobCancelled:
+            self._intake.throw_away(request)
+            raise
         except VoicedError:
             self._intake.give_back(request)
             raise
@@ -118,14 +132,14 @@ class DurableJobs:
         """Take up the durable jobs of an earlier run."""
         for job in jobs:
             if job.state is JobState.FINISHING:
-                self._background.spawn(self._finish_restored(job))
+                self._spawn_finish(job)
                 continue
             try:
                 self._begin(job, read_plan(self._intake.folder(job.job_id)))
-            except (OSError, PlanDamaged) as error:
+            except OSError as error:
                 fault = StorageFailed(f"it cannot go on after a restart: its files cannot be read: {error!r}")
                 self._background.spawn(self._give_up(job, fault))
-            except VoicedError as error:  # its model was removed
+            except VoicedError as error:  # its plan is damaged, or its model was removed
                 self._background.spawn(self._give_up(job, error))
 
     def _begin(self, job: Job, plan: Plan) -> None:
@@ -151,7 +165,7 @@ class DurableJobs:
             timeline,
             self._store,
             lambda: run.job,
-            on_written=lambda: self._background.spawn(self._finish(run)),
+            on_written=lambda: self._spawn_finish(run.job._replace(progress=run.progress), run),
             on_failed=lambda error: self.fail(run, error),
             on_room=self._scheduler.wake,
         )
@@ -159,32 +173,34 @@ class DurableJobs:
         if run.is_spoken:  # everything was in the part when the daemon ended
             self._scheduler.remove(run)
             self.spoken(run)
-            self._background.spawn(self._finish(run))
+            self._spawn_finish(run.job._replace(progress=run.progress), run)
 
     def spoken(self, run: Run) -> None:
         """Every segment of a run was given to its sink; its last group is on the way to the disk."""
         run.job = run.job.moved(JobState.FINISHING)
-        self.finishing[run.job.job_id] = run
+        self.endings.begin(run.job.job_id, run)
 
-    async def _finish(self, run: Run) -> None:
-        job = run.job._replace(progress=run.progress)
-        try:
-            run.job = await self._finisher.finish(job)
-        except VoicedError as error:
-            await self._give_up(job, error)
-            return
-        finally:
-            self.finishing.pop(job.job_id, None)
-            run.close()
-        self._done(run.job)
+    def _spawn_finish(self, job: Job, run: Run | None = None) -> None:
+        """Have the file of a job made; `run` is None where it was taken up again when all was spoken."""
+        self._background.spawn(self._finish(job, self.endings.begin(job.job_id, run).work, run))
 
-    async def _finish_restored(self, job: Job) -> None:
+    async def _finish(self, job: Job, work: Cancellable, run: Run | None) -> None:
         try:
-            done = await self._finisher.finish(job)
+            done = await self._finisher.finish(job, work)
+        except JobCancelled:
+            await self._cancelled(job)
         except VoicedError as error:
             await self._give_up(job, error)
         else:
+            if run is not None:
+                run.job = done
+            self.endings.close(job.job_id)  # before anybody looks whether there is room
             self._done(done)
+        finally:
+            self.endings.close(job.job_id)
+            if run is not None:
+                run.close()
+            self.room_made()
 
     def _done(self, job: Job) -> None:
         self.done += 1
@@ -195,10 +211,18 @@ class DurableJobs:
 
     def fail(self, run: Run, error: VoicedError) -> None:
         """End a run that cannot go on; its spool is kept for a retry."""
-        self.finishing.pop(run.job.job_id, None)
         self._scheduler.remove(run)
         run.close()
-        self._background.spawn(self._give_up(run.job._replace(progress=run.progress), error))
+        self._background.spawn(self._fail(run.job._replace(progress=run.progress), error))
+
+    async def _fail(self, job: Job, error: VoicedError) -> None:
+        try:
+            if self.endings.is_cancelled(job.job_id):  # its last audio was on the way to the disk
+                await self._cancelled(job)
+            else:
+                await self._give_up(job, error)
+        finally:
+            self.endings.close(job.job_id)
 
     async def _give_up(self, job: Job, error: VoicedError) -> None:
         """Note that a durable job failed, and set its source aside; as soon as the disk allows."""
@@ -221,7 +245,7 @@ class DurableJobs:
     async def put_away(self, job: Job) -> Job:
         """Move a dropped text where it belongs, and remember where that is; as soon as the disk allows."""
         try:
-            return await self._store.do(lambda connection: _put_away_now(connection, job))
+            return await self._store.do(lambda connection: put_away(connection, job))
         except StorageFailed as error:
             logger.warning("job %s: its source stays where it is for now: %s", job.job_id, error.message)
             self._background.later(DISK_RETRY_S, lambda: self._put_away_again(job))
@@ -234,9 +258,11 @@ class DurableJobs:
 
     async def cancel(self, run: Run) -> None:
         """End a run; its audio goes, its source is set aside."""
-        run.job = run.job._replace(progress=run.progress).moved(JobState.CANCELLED)
-        run.job = await self._write_cancelled(run.job)
-        self._publish(m.JobWasCancelled, job=describe_job(run.job))
+        await self._cancelled(run.job._replace(progress=run.progress))
+
+    async def _cancelled(self, job: Job) -> None:
+        cancelled = await self._write_cancelled(job.moved(JobState.CANCELLED))
+        self._publish(m.JobWasCancelled, job=describe_job(cancelled))
         self.room_made()
 
     async def _write_cancelled(self, job: Job) -> Job:
@@ -278,18 +304,14 @@ class DurableJobs:
         if job is None:
             raise JobNotFound(f"no job {job_id}; `voiced jobs` lists them")
         if job.state is not JobState.FAILED:
-            raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried")
+            remedy = "; hand its text in again" if job.state is JobState.CANCELLED else ""
+            raise InvalidRequest(f"the job is {job.state.value}; only a failed one can be retried{remedy}")
         queued = job.moved(JobState.QUEUED, error_code="", error="")
         if job.progress.path:  # all is spoken, and perhaps the file lies there already
             await self._store.update(queued)
-            self._background.spawn(self._finish_restored(queued))
+            self._spawn_finish(queued)
             return "goes on with the finished file"
-        try:
-            plan = read_plan(self._intake.folder(job_id))
-        except (OSError, PlanDamaged) as error:
-            raise StorageFailed(
-                f"its files in the spool cannot be read: {error}; drop the text again"
-            ) from error
+        plan = read_plan(self._intake.folder(job_id))
         await self._store.update(queued)
         try:
             self._begin(queued, plan)
@@ -299,6 +321,8 @@ class DurableJobs:
         except VoicedError as error:  # its model was removed
             self._background.spawn(self._give_up(queued, error))
             raise
+        if queued.progress.segments_done == queued.order.segments:
+            return "all of it is spoken: its file is made again"
         return f"goes on at segment {queued.progress.segments_done + 1} of {queued.order.segments}"
 
     async def sweep(self, job: Job) -> None:
@@ -313,21 +337,3 @@ class DurableJobs:
 
 def _unopened(error: OSError) -> StorageFailed:
     return StorageFailed(f"its files cannot be opened: {error}; mend that, then `voiced retry` goes on")
-
-
-def _put_away_now(connection: "Connection", job: Job) -> Job:
-    """Put the source of a job away that has ended, in the store's thread: nobody takes the job up meanwhile."""
-    known = find_job(connection, job.job_id) or job
-    if not known.state.is_final:
-        return known
-    if known.state is JobState.DONE:
-        source = publish.put_away_source(known)
-    else:
-        kept = f"Its audio so far is kept: `voiced retry {known.job_id}` goes on from there."
-        why = publish.with_notes(f"{known.progress.error} {kept}", known.progress.notes)
-        is_cancelled = known.state is JobState.CANCELLED
-        source = publish.set_source_aside(known, "It was cancelled." if is_cancelled else why)
-    if source != known.progress.source:
-        known = known.moved(known.state, source=source)
-        update_job(connection, known)
-    return known

@@ -15,10 +15,11 @@ from pathlib import Path
 from voiced.audio.wav import wav_header
 from voiced.chapters import ChapterMark, chapter_marks
 from voiced.jobs import output, publish
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.job import Job
-from voiced.jobs.spool import PartFile, discard, read_plan
+from voiced.jobs.spool import PartFile, discard
 from voiced.jobs.store import Store
-from voiced.segments import PlanDamaged
+from voiced.segments import read_plan
 from voiced.timeline import read_timeline
 from voiced.workers.link import Fields
 from voiced_ipc.errors import StorageFailed
@@ -35,7 +36,7 @@ class Finisher:
 
     Args:
         store: Where every step is committed.
-        encode: The scribe's `finish` and `subtitles`.
+        encode: The scribe's `finish`, `level` and `subtitles`.
         spool: The folder of all jobs' folders.
         file_mode: Permissions of the finished files.
     """
@@ -46,24 +47,30 @@ class Finisher:
         self._spool = spool
         self._file_mode = file_mode
 
-    async def finish(self, job: Job) -> Job:
+    async def finish(self, job: Job, work: Cancellable) -> Job:
         """Return the job when it is done and its file lies under its name.
 
+        Args:
+            job: It; all of it is spoken.
+            work: What a cancel ends: until the file is to have its name.
+
         Raises:
+            JobCancelled: If it was cancelled.
             VoicedError: If the disk or the encoder refuses; everything made so far stays.
         """
         try:
-            return await self._finish(job)
+            return await self._finish(job, work)
         except OSError as error:
             raise StorageFailed(
                 f"the finished file cannot be made: {error}; mend that, then `voiced retry {job.job_id}`"
             ) from error
 
-    async def _finish(self, job: Job) -> Job:
+    async def _finish(self, job: Job, work: Cancellable) -> Job:
         job = job.moved(JobState.FINISHING)
         await self._store.update(job)
         if not job.progress.path:
-            job = await self._make(job)
+            with work:
+                job = await self._make(job)
         while True:
             if not job.progress.path:
                 job = await self._name(job)
@@ -87,20 +94,27 @@ class Finisher:
         Returns the job with what the scribe had to tell.
         """
         folder = self._spool / job.job_id
+        told: list[str] = []
         if job.order.chapters is Chapters.FOLDER:
             marks = await self._store.effect(lambda: _begin_folder(job, folder))
-            wanted = output.by_chapter(job, folder, marks)
+            gain_db = await self._level(job, told) if job.order.loudness_lufs else None
+            wanted = output.by_chapter(job, folder, marks, gain_db)
         else:
             wanted = output.whole(job, folder)
         if publish.is_part_the_output(job):
             header = wav_header(job.progress.data_bytes, job.progress.sample_rate_hz)
             await self._store.effect(lambda: _write_header(job, header))
-        told: list[str] = []
         for fields in wanted:
-            notes = (await self._encode(fields)).get("notes", [])
-            assert isinstance(notes, list)
-            told += map(str, notes)
+            told += _notes(await self._encode(fields))
         return job.moved(JobState.FINISHING, notes=tuple(dict.fromkeys((*job.progress.notes, *told))))
+
+    async def _level(self, job: Job, told: list[str]) -> float:
+        """Return the gain of all chapters, in dB, and tell what is to be said about it."""
+        answer = await self._encode(output.level(job))
+        told += _notes(answer)
+        gain_db = answer["gain_db"]
+        assert isinstance(gain_db, float)
+        return gain_db
 
     async def _name(self, job: Job) -> Job:
         path = await self._store.effect(lambda: publish.choose_path(job))
@@ -121,15 +135,18 @@ class Finisher:
         discard(self._spool / job.job_id)
 
 
+def _notes(answer: Fields) -> list[str]:
+    notes = answer.get("notes", [])
+    assert isinstance(notes, list)
+    return [str(note) for note in notes]
+
+
 def _begin_folder(job: Job, folder: Path) -> tuple[ChapterMark, ...]:
     """Make room for the chapters, and return where they begin."""
     made = publish.encoded_file(job)
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(mode=0o700, parents=True)
-    try:
-        return chapter_marks(read_plan(folder), read_timeline(folder))
-    except PlanDamaged as error:
-        raise OSError(f"the plan of the job is damaged: {error}") from error
+    return chapter_marks(read_plan(folder), read_timeline(folder))
 
 
 def _write_header(job: Job, header: bytes) -> None:

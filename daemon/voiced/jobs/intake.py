@@ -18,10 +18,10 @@ from voiced.jobs.assembly import Pauses
 from voiced.jobs.casting import Casting
 from voiced.jobs.job import Order, Speech, digest_of, stamp
 from voiced.jobs.scribes import Scribes
-from voiced.jobs.spool import PARTS_FOLDER, discard, read_plan
+from voiced.jobs.spool import PARTS_FOLDER, discard
 from voiced.models.spec import ModelSpec
 from voiced.paths import Paths
-from voiced.segments import Plan, PlanDamaged, unpack_plan
+from voiced.segments import Plan, PlanDamaged, read_plan, unpack_plan
 from voiced.text.lexicon import Lexicon
 from voiced.text.plan import Limits, make_plan
 from voiced.text.spoken import spoken_forms
@@ -128,7 +128,7 @@ class Intake:
             _decoded(payload)
         fields["truncate_chars"] = self._truncate_chars(request, len(payload))
         header, _ = await self._scribes.prepare(fields, payload)
-        plan = _read_plan(folder)
+        plan = read_plan(folder)
         self.casting.check_language_found(cast, plan.language)
         order = self._order(request, digest_of(request, payload), speech, plan)._replace(
             format=file_format,
@@ -145,6 +145,13 @@ class Intake:
         with contextlib.suppress(OSError):
             (folder / SOURCE).rename(self._paths.incoming / request.request_id)
         discard(folder)
+
+    def throw_away(self, request: Synthesize) -> None:
+        """A request was cancelled: its document goes, wherever it is by now, and its folder."""
+        if request.incoming == request.request_id:
+            with contextlib.suppress(OSError):
+                (self._paths.incoming / request.incoming).unlink()
+        discard(self.folder(request.request_id))
 
     async def plan_claim(self, claim: Claim, wishes: Wishes) -> Planned:
         """Return the planned job of a dropped text; its text and plan lie in the spool.
@@ -169,7 +176,7 @@ class Intake:
             "source": os.fsdecode(claim.path),
         }
         header, _ = await self._scribes.prepare(fields)
-        plan = _read_plan(folder)
+        plan = read_plan(folder)
         self.casting.check_language_found(cast, plan.language)
         order = self._order(request, "", speech, plan)._replace(
             name=claim.path.name,
@@ -291,13 +298,6 @@ def _unpacked(packed: bytes) -> Plan:
         return unpack_plan(packed)
     except PlanDamaged as error:
         raise InternalError(f"the scribe's plan is damaged: {error}") from error
-
-
-def _read_plan(folder: Path) -> Plan:
-    try:
-        return read_plan(folder)
-    except (OSError, PlanDamaged) as error:
-        raise StorageFailed(f"the plan in {folder} cannot be read: {error}") from error
 
 
 def _int(fields: Fields, key: str) -> int:

@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from voiced.drop.claim import Claim
 from voiced.drop.sidecar import Sidecars
 from voiced.jobs.abilities import Abilities
 from voiced.jobs.assignment import PromptSource
 from voiced.jobs.background import Background
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.dropped import DroppedTexts
 from voiced.jobs.durable import DurableJobs
 from voiced.jobs.finish import Finisher
@@ -40,7 +42,16 @@ from voiced_ipc.errors import (
 from voiced_ipc.messages import JobInfo, JobState
 
 _TELL_S = 0.25
+_ENDING_S = 1.0
+"""So long the files that are being made may take at a stop."""
 PAUSED_SETTING = "is_paused"
+
+
+class _Accepting(NamedTuple):
+    """A job that is being planned."""
+
+    work: Cancellable
+    over: asyncio.Event
 
 
 class JobManager:
@@ -77,8 +88,10 @@ class JobManager:
         self.durable = DurableJobs(store, intake, finisher, self.scheduler, self.background, publish)
         self._dropped = DroppedTexts(self.durable, store, intake, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
-        self._accepting: dict[str, asyncio.Future[None]] = {}
+        self._accepting: dict[str, _Accepting] = {}
         self._is_stopping = False
+        self.on_hold: Callable[[bool], None] = lambda is_held: None
+        """Called when everything is held, or goes on."""
 
     # -- what there is --------------------------------------------------------------------------------
 
@@ -87,13 +100,13 @@ class JobManager:
         """Jobs that may still be accepted."""
         if self._is_stopping:
             return 0
-        unfinished = len(self.durable.finishing) + self.scheduler.unfinished
+        unfinished = len(self.durable.endings) + self.scheduler.unfinished
         return self._intake.config.queue_limit - unfinished - len(self._accepting)
 
     @property
     def active(self) -> list[Run]:
         """Unfinished runs: those being finished, then the queue in its order."""
-        return [*self.durable.finishing.values(), *self.scheduler.runs]
+        return [*self.durable.endings.runs, *self.scheduler.runs]
 
     @property
     def done(self) -> int:
@@ -101,7 +114,7 @@ class JobManager:
         return self.durable.done + self.streams.done
 
     def _find(self, job_id: str) -> Run | None:
-        return self.durable.finishing.get(job_id) or self.scheduler.find(job_id) or self.streams.find(job_id)
+        return self.durable.endings.find(job_id) or self.scheduler.find(job_id) or self.streams.find(job_id)
 
     async def find(self, job_id: str) -> JobInfo:
         """Return a job.
@@ -157,8 +170,9 @@ class JobManager:
         job_id = request.request_id
         if self._find(job_id) or job_id in self._accepting:
             raise IdReused(f"a job {job_id} is running already: every request needs an id of its own")
-        with self._reserved(job_id):
-            planned = await self.streams.plan(request, payload)
+        with self._reserved(job_id) as work:
+            with work:
+                planned = await self.streams.plan(request, payload)
             accepted = await self._accepted(planned.order, planned.original_chars, planned.notes)
             self.streams.begin(planned, accepted, request, payload, peer)
 
@@ -169,16 +183,16 @@ class JobManager:
             VoicedError: If it is refused; nothing is kept.
         """
         while request.request_id in self._accepting:
-            await asyncio.shield(self._accepting[request.request_id])
+            await self._accepting[request.request_id].over.wait()
         if self.room <= 0 and not self._store.may_know(request.request_id):
             self._check_room()  # at once: no wait for what others have to write
         # Reserved before the look into the store: the same request may come twice at once.
-        with self._reserved(request.request_id, has_place=True):
+        with self._reserved(request.request_id, has_place=True) as work:
             known = await self.durable.again(request, payload)
             if known is not None:
                 return await self._accepted(known.order, known.order.chars, ())
             self._check_room(own=1)
-            planned = await self.durable.submit(request, payload)
+            planned = await self.durable.submit(request, payload, work)
         return await self._accepted(planned.order, planned.original_chars, planned.notes)
 
     def take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
@@ -187,14 +201,16 @@ class JobManager:
 
     async def _take_claim(self, claim: Claim, sidecars: Sidecars) -> None:
         while claim.job_id in self._accepting:  # a sidecar came while it was planned
-            await asyncio.shield(self._accepting[claim.job_id])
+            await self._accepting[claim.job_id].over.wait()
         if not self._is_stopping:  # else it is found again at the next start
-            with self._reserved(claim.job_id, has_place=True):
-                await self._dropped.take(claim, sidecars)
+            with self._reserved(claim.job_id, has_place=True) as work:
+                await self._dropped.take(claim, sidecars, work)
 
     @contextlib.contextmanager
-    def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[None]:
-        """Keep a place in the queue while a job is planned; whoever asks for the same id meanwhile waits.
+    def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[Cancellable]:
+        """Keep a place in the queue while a job is planned, which a cancel ends.
+
+        Whoever asks for the same id meanwhile waits.
 
         Raises:
             QueueFull, ShuttingDown: If there is no place.
@@ -205,13 +221,12 @@ class JobManager:
             raise InvalidRequest(f"job {job_id} is being taken in at this moment; ask again when it is")
         if not has_place:
             self._check_room()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._accepting[job_id] = done
+        accepting = self._accepting[job_id] = _Accepting(Cancellable(), asyncio.Event())
         try:
-            yield
+            yield accepting.work
         finally:
             del self._accepting[job_id]
-            done.set_result(None)
+            accepting.over.set()
 
     def _check_room(self, own: int = 0) -> None:
         """Refuse a job for which there is no place, besides the `own` places that it has already."""
@@ -274,11 +289,16 @@ class JobManager:
     # -- asked from outside ---------------------------------------------------------------------------
 
     async def cancel(self, job_id: str) -> str:
-        """Cancel a job and return what was done.
+        """Cancel a job, also one that is planned yet or whose file is being made; return what was done.
 
         Raises:
             JobNotFound: If there is none of that id.
         """
+        accepting = self._accepting.get(job_id)
+        if accepting is not None:
+            accepting.work.cancel()
+            await accepting.over.wait()
+        was_ending = await self.durable.endings.cancel(job_id)
         run = self.scheduler.find(job_id)
         if run is not None and run.is_durable:
             self.scheduler.remove(run)
@@ -289,7 +309,11 @@ class JobManager:
         if stream is not None:
             self.streams.end(stream, JobState.CANCELLED, JobCancelled("the job was cancelled"))
             return "cancelled"
+        if accepting is not None and accepting.work.is_cancelled and not await self._store.find(job_id):
+            return "cancelled"
         job = await self._stored(job_id)
+        if was_ending and job.state is JobState.CANCELLED:
+            return "cancelled"
         if job.state is JobState.FAILED:
             await self.durable.forget_failed(job)
             return "the audio that the failed job had kept was removed"
@@ -303,15 +327,25 @@ class JobManager:
         """
         if job_id is None:
             await self._store.keep(PAUSED_SETTING, "1" if is_paused else "")
-            self.scheduler.is_paused = is_paused
+            self.hold(is_held=is_paused)
             self._publish(m.PauseChanged, is_paused=is_paused)
         else:
             await self._pause_job(job_id, is_paused)
         self.scheduler.wake()
         return "paused" if is_paused else "going on"
 
+    def hold(self, *, is_held: bool) -> None:
+        """Speak nothing and make no files, or go on."""
+        self.scheduler.is_paused = is_held
+        self.on_hold(is_held)
+
     async def _pause_job(self, job_id: str, is_paused: bool) -> None:
         run = self.scheduler.find(job_id)
+        if self.durable.endings.find(job_id) is not None:
+            raise InvalidRequest(
+                f"all of job {job_id} is spoken and its file is being made: `voiced cancel` ends that, "
+                "`voiced pause` without an id holds it"
+            )
         if run is None:
             raise JobNotFound(f"no job {job_id} is waiting or running; `voiced jobs` lists them")
         run.is_paused = is_paused
@@ -334,9 +368,13 @@ class JobManager:
     # -- the end --------------------------------------------------------------------------------------
 
     async def stop(self, timeout_s: float) -> None:
-        """Take nothing new, let running segments end, end streams; durable jobs stay as they are on disk."""
+        """Take nothing new, let running segments end, end streams; durable jobs stay as they are on disk.
+
+        A file that is being made is left too, unless that takes but a moment: it is made anew after the start.
+        """
         self._is_stopping = True
         await self.scheduler.drain(timeout_s)
+        await self.durable.endings.leave(_ENDING_S)
         for run in self.scheduler.runs:
             if run.is_durable:
                 run.close()

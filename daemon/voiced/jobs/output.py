@@ -30,13 +30,21 @@ def whole(job: Job, folder: Path) -> Iterator[Fields]:
         yield _subtitles(job, folder, publish.subtitles_file(job))
 
 
-def by_chapter(job: Job, folder: Path, marks: Sequence[ChapterMark]) -> Iterator[Fields]:
+def level(job: Job) -> Fields:
+    """Return what measures a whole job: its chapters get one gain, as one file has."""
+    return {"type": "level", **_sound(job), "loudness_lufs": job.order.loudness_lufs}
+
+
+def by_chapter(
+    job: Job, folder: Path, marks: Sequence[ChapterMark], gain_db: float | None = None
+) -> Iterator[Fields]:
     """Return what makes a file for each chapter, and its subtitles.
 
     Args:
         job: It.
         folder: Its folder in the spool.
         marks: Where its chapters begin.
+        gain_db: What all of them are amplified by; None = they are as they are.
     """
     samples = job.progress.data_bytes // BYTES_PER_SAMPLE
     found = chapter_spans(marks, samples) or (ChapterSpan("", 0, samples),)
@@ -52,6 +60,8 @@ def by_chapter(job: Job, folder: Path, marks: Sequence[ChapterMark]) -> Iterator
             "album": book,
             "track": number,
             "tracks": len(found),
+            "loudness_lufs": None,
+            "gain_db": gain_db,
         }
         if job.order.subtitles is not Subtitles.NONE:
             beside = target.with_name(f"{name}.{job.order.subtitles.value}")
@@ -70,10 +80,7 @@ def _finish(job: Job, folder: Path, target: Path) -> Fields:
     order, progress = job.order, job.progress
     return {
         "type": "finish",
-        "source": order.part,
-        "data_offset": WAV_HEADER_BYTES,
-        "samples": progress.data_bytes // BYTES_PER_SAMPLE,
-        "sample_rate_hz": progress.sample_rate_hz,
+        **_sound(job),
         "target": str(target),
         "format": order.format,
         "target_rate_hz": order.sample_rate_hz or progress.sample_rate_hz,
@@ -82,6 +89,15 @@ def _finish(job: Job, folder: Path, target: Path) -> Fields:
         "comment": f"Spoken by voiced with {order.speech.model}",
         "cover": str(folder / order.cover) if order.cover else "",
         "loudness_lufs": order.loudness_lufs or None,
+    }
+
+
+def _sound(job: Job) -> Fields:
+    return {
+        "source": job.order.part,
+        "data_offset": WAV_HEADER_BYTES,
+        "samples": job.progress.data_bytes // BYTES_PER_SAMPLE,
+        "sample_rate_hz": job.progress.sample_rate_hz,
     }
 
 

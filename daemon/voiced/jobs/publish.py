@@ -12,7 +12,7 @@ from pathlib import Path
 
 from voiced.drop.claim import ERROR_SUFFIX, Claim, discard_claim, refuse, take_sidecars_along
 from voiced.files.atomic import fsync_folder
-from voiced.files.names import free_name, shorten, split_suffix
+from voiced.files.names import free_name, shorten, split_suffix, unfinished
 from voiced.files.place import place, rename_without_replacing
 from voiced.jobs.job import Job
 from voiced_ipc.messages import Chapters, Subtitles
@@ -141,11 +141,6 @@ def set_source_aside(job: Job, message: str) -> str:
     return str(refuse(claim, Path(job.order.failed_folder), claim.relative, message))
 
 
-def with_notes(message: str, notes: tuple[str, ...]) -> str:
-    """Return what is told of a text that could not be spoken, with what was noted before."""
-    return "\n".join((message, *(f"Noted: {note}" for note in notes)))
-
-
 def claim_of(job: Job) -> Claim:
     """Return the claim of a dropped text."""
     return Claim(job.job_id, Path(job.order.claim), Path(job.order.relative))
@@ -154,6 +149,7 @@ def claim_of(job: Job) -> Claim:
 def remove_part(job: Job) -> None:
     """Remove what a job has written beside its final place."""
     shutil.rmtree(encoded_file(job), ignore_errors=True)
-    for path in (Path(job.order.part), encoded_file(job), subtitles_file(job)):
+    subtitles = subtitles_file(job)
+    for path in (Path(job.order.part), encoded_file(job), subtitles, unfinished(subtitles)):
         with contextlib.suppress(OSError):
             path.unlink()

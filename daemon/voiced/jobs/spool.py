@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from voiced.audio.wav import WAV_HEADER_BYTES
-from voiced.segments import Plan, Segment, unpack_plan
+from voiced.segments import Segment
 
 PARTS_FOLDER = ".voiced"
 
@@ -72,15 +72,6 @@ class FileText:
         descriptor, self._descriptor = self._descriptor, -1
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def read_plan(folder: Path) -> Plan:
-    """Return the plan in a job's folder.
-
-    Raises:
-        OSError, PlanDamaged: If it cannot be read.
-    """
-    return unpack_plan((folder / "plan").read_bytes())
 
 
 def discard(folder: Path) -> None:

@@ -9,6 +9,7 @@ import av
 import pytest
 import soundfile
 
+from tests.daemon.audio.test_loudness import measured, speech_like
 from tests.daemon.child_scribe.support import TIMEOUT_S, RunningScribe, running_scribe
 from voiced.audio.wav import WAV_HEADER_BYTES
 from voiced.segments import Break, Edit, Plan, Segment, pack_plan
@@ -194,6 +195,44 @@ def test_a_book_is_cancelled_while_it_is_measured_or_encoded(
     assert [path.name for path in tmp_path.iterdir()] == ["spool"]
     answer, _ = scribe.ask("finish", **task_for(tmp_path, format=format_))
     assert answer["type"] == "finished"
+
+
+def test_chapters_get_the_gain_of_the_whole_and_stay_as_even(scribe: RunningScribe, tmp_path: Path) -> None:
+    loud, soft = (speech_like(3, level=level) for level in (0.05, 0.01))
+    samples = len(loud) // 2
+    task = task_for(tmp_path)
+    Path(task["source"]).write_bytes(bytes(WAV_HEADER_BYTES) + loud + soft)
+    whole = {name: task[name] for name in ("task", "source", "data_offset", "sample_rate_hz")}
+    answer, _ = scribe.ask("level", **whole, samples=2 * samples, loudness_lufs=-20.0)
+    assert (answer["type"], answer["notes"]) == ("finished", [])
+    made = []
+    for number in range(2):
+        offset = WAV_HEADER_BYTES + number * len(loud)
+        changes = {"data_offset": offset, "samples": samples, "target": str(tmp_path / f"{number}")}
+        assert scribe.ask("finish", **task | changes | {"gain_db": answer["gain_db"]})[0]["notes"] == []
+        made.append(soundfile.read(tmp_path / f"{number}", dtype="int16")[0].tobytes())
+    assert measured_loudness(b"".join(made)) == pytest.approx(-20.0, abs=0.1)
+    between = measured_loudness(made[0]) - measured_loudness(made[1])
+    assert between == pytest.approx(measured_loudness(loud) - measured_loudness(soft), abs=0.1)
+    assert between > 10
+
+
+def measured_loudness(pcm: bytes) -> float:
+    """Integrated, in LUFS."""
+    return measured(pcm, _RATE_HZ).integrated_lufs
+
+
+def test_measuring_can_be_cancelled_and_refused(scribe: RunningScribe, tmp_path: Path) -> None:
+    task = task_for(tmp_path, _LONG_S)
+    fields = {name: task[name] for name in ("task", "source", "data_offset", "samples", "sample_rate_hz")}
+    refused, _ = scribe.ask("level", **fields, loudness_lufs=7.0)
+    assert refused["code"] == "invalid-request"
+    scribe.send("level", **fields, loudness_lufs=-20.0)
+    assert scribe.receive()[0]["type"] == "progress"
+    scribe.send("cancel", task=7)
+    while (answer := scribe.receive()[0])["type"] == "progress":
+        pass
+    assert (answer["type"], answer["code"]) == ("failed", "job-cancelled")
 
 
 def test_failures_are_answered_and_leave_no_file(scribe: RunningScribe, tmp_path: Path) -> None:

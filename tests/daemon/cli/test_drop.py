@@ -175,6 +175,26 @@ def test_ctrl_c_leaves_the_jobs_alone(daemon: StandIn, incoming: Path, book: Pat
     assert not daemon.of(m.Cancel)
 
 
+def test_ctrl_c_cancels_what_is_not_taken_yet(daemon: StandIn, incoming: Path, book: Path) -> None:
+    taken = daemon.answers[m.Synthesize]
+
+    def first_only(request: m.Synthesize, payload: bytes) -> standin.Answers:
+        return taken(request, payload) if len(daemon.of(m.Synthesize)) == 1 else []
+
+    daemon.answers[m.Synthesize] = first_only
+    command = [sys.executable, "-m", "voiced", "drop", str(book), str(book)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    with daemon.arrived:
+        assert daemon.arrived.wait_for(lambda: len(daemon.of(m.Synthesize)) == 2, 10)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == Exit.INTERRUPTED
+    first, second = daemon.of(m.Synthesize)
+    assert [cancel.job_id for cancel in daemon.of(m.Cancel)] == [second.request_id]
+    assert b"book.txt: cancelled before it was taken" in errors
+    assert f"the jobs go on: {first.request_id};".encode() in errors
+
+
 def test_a_terminal_gets_a_bar(daemon: StandIn, incoming: Path, book: Path) -> None:
     import pty
 

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.daemon.audio.readers import decoded
 from tests.daemon.cli import standin
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.cli.players import Players, is_alive
 from tests.daemon.cli.standin import RATE, StandIn
+from tests.daemon.text.books import Book, build_epub
 from voiced.cli.exits import CommandFailed, Exit
-from voiced.cli.say import pieces_of
+from voiced.cli.spoken_text import pieces_of
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
 
@@ -60,6 +62,40 @@ def test_a_flac_file(run: Run, daemon: StandIn, user: Path) -> None:
     assert samples.tobytes() == AUDIO
 
 
+@pytest.mark.parametrize("name", ["x.mp3", "x.ogg", "x.opus", "x.m4a", "x.M4B"])
+def test_a_compressed_file(run: Run, daemon: StandIn, user: Path, name: str) -> None:
+    target = user / name
+    target.write_bytes(b"old")
+    assert run("say", "-o", str(target), "Hello").code == Exit.OK
+    sound = decoded(target)
+    padding_s = (
+        1024 / RATE if name.lower().endswith(("m4a", "m4b")) else 1e-3
+    )  # FFmpeg reads no end of an edit list
+    spoken_s = len(AUDIO) / 2 / RATE
+    assert spoken_s - 1e-3 <= len(sound.samples) / sound.sample_rate_hz <= spoken_s + padding_s
+    assert {file.name for file in user.iterdir()} == {name, "run"}
+
+
+def test_a_compressed_file_in_a_pipe_and_by_its_format(voiced: Voiced, daemon: StandIn, user: Path) -> None:
+    piped = voiced("say", "-o", "-", "--format", "mp3", "Hello")
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert voiced("say", "-o", str(user / "named"), "--format", "mp3", "Hello").returncode == 0
+    assert piped.stdout == (user / "named").read_bytes()
+    unknown = voiced("say", "-o", str(user / "x.aiff"), "Hello")
+    assert unknown.returncode == Exit.USAGE
+    assert b"end it with .wav, .flac, .mp3" in unknown.stderr
+
+
+def test_pyav_is_loaded_for_what_needs_it_only(voiced: Voiced, daemon: StandIn, user: Path) -> None:
+    program = (
+        "import sys; from voiced.cli.dispatch import dispatch; "
+        "code = dispatch(sys.argv[1:]); print('av' in sys.modules, 'numpy' in sys.modules); sys.exit(code)"
+    )
+    for name, shown in (("x.wav", b"False False\n"), ("x.mp3", b"True True\n")):
+        command = [sys.executable, "-c", program, "say", "-o", str(user / name), "Hello"]
+        assert subprocess.run(command, capture_output=True, check=True).stdout == shown
+
+
 def test_raw_and_links(run: Run, daemon: StandIn, user: Path) -> None:
     real = user / "real.raw"
     real.write_bytes(b"")
@@ -79,8 +115,7 @@ def test_standard_output(daemon: StandIn, voiced: Voiced) -> None:
     assert wav[36:40] == b"data"
     assert wav[44:] == AUDIO
     flac = voiced("say", "-o", "-", "--format", "flac", "Hello")
-    assert flac.returncode == Exit.USAGE
-    assert b"flac needs a file" in flac.stderr
+    assert (flac.returncode, flac.stdout[:4], flac.stderr) == (0, b"fLaC", b"")
 
 
 def test_what_is_no_ordinary_file_is_written_directly(run: Run, daemon: StandIn) -> None:
@@ -88,7 +123,7 @@ def test_what_is_no_ordinary_file_is_written_directly(run: Run, daemon: StandIn)
     assert Path("/dev/null").is_char_device()
 
 
-@pytest.mark.parametrize("name", ["x.mp3", "x", "dir.wav/"])
+@pytest.mark.parametrize("name", ["x.mp5", "x", "dir.wav/"])
 def test_names_without_a_known_format(run: Run, daemon: StandIn, user: Path, name: str) -> None:
     ran = run("say", "-o", str(user) + "/" + name, "hi")
     assert ran.code in (Exit.USAGE, Exit.CANNOT_CREATE)
@@ -113,7 +148,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(run: Run, daemon: StandI
         return [*standin.begun(b"\x01\x00" * 100)(request, payload), (error, b"")]
 
     daemon.answers[m.Synthesize] = fails
-    for name in ("x.wav", "y.wav", "z.flac"):
+    for name in ("x.wav", "y.wav", "z.flac", "z.mp3"):
         ran = run("say", "-o", str(user / name), "hi")
         assert (ran.code, ran.err) == (Exit.FAILED, "voiced: three times\n")
     assert target.read_bytes() == b"old"
@@ -140,6 +175,30 @@ def test_where_the_text_comes_from(daemon: StandIn, voiced: Voiced, user: Path) 
     for arguments, typed in ((["-f", str(file)], b""), (["-"], "Grüße".encode()), ([], "Grüße".encode())):
         assert voiced("say", *out, *arguments, input=typed).returncode == 0
     assert daemon.payloads == ["Grüße".encode()] * 3
+
+
+def test_a_document_is_read_as_the_daemon_reads_it(run: Run, daemon: StandIn, user: Path) -> None:
+    page = "<html><head><title>T</title><style>p {}</style></head><body><p>Good <b>day</b>.</p></body></html>"
+    (user / "page.html").write_text(page)
+    (user / "note.md").write_text("# A *note*\n\n[Link](http://nowhere.example) here.")
+    (user / "old.txt").write_bytes("Grüße aus der Küche, schöne Öfen.".encode("latin-1"))
+    build_epub(user / "lamp.epub", Book())
+    spoken = []
+    for name in ("page.html", "note.md", "old.txt", "lamp.epub"):
+        ran = run("say", "-o", str(user / "x.wav"), "-f", str(user / name))
+        assert (ran.code, ran.err) == (Exit.OK, "")
+        spoken.append(daemon.payloads[-1].decode())
+    assert spoken[:3] == ["Good day.", "A note\n\nLink here.", "Grüße aus der Küche, schöne Öfen."]
+    assert "The Harbour" in spoken[3]
+    assert "<" not in spoken[3]
+
+
+def test_a_document_that_cannot_be_read_says_why(run: Run, daemon: StandIn, user: Path) -> None:
+    (user / "paper.pdf").write_bytes(b"%PDF-1.7")
+    ran = run("say", "-f", str(user / "paper.pdf"))
+    assert ran.code == Exit.DATA
+    assert "PDF is not read" in ran.err
+    assert not daemon.of(m.Synthesize)
 
 
 @pytest.mark.parametrize(
@@ -225,15 +284,28 @@ def test_an_interruption_is_silent_first_and_cancels(
     assert was_silent[0]
 
 
-def test_an_interruption_leaves_no_file(daemon: StandIn, user: Path) -> None:
+def test_an_interruption_before_the_first_sound_cancels(daemon: StandIn, user: Path) -> None:
+    """A text is planned, or a model loaded: the daemon has said nothing yet."""
+    daemon.answers[m.Synthesize] = lambda request, payload: []
+    command = [sys.executable, "-m", "voiced", "say", "-o", str(user / "x.wav"), "hi"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    daemon.await_request(m.Synthesize)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == Exit.INTERRUPTED
+    assert daemon.of(m.Cancel)[0].job_id == daemon.of(m.Synthesize)[0].request_id
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.mp3"])
+def test_an_interruption_leaves_no_file(daemon: StandIn, user: Path, name: str) -> None:
     daemon.answers[m.Synthesize] = standin.begun(AUDIO)
-    target = user / "x.wav"
+    target = user / name
     process = subprocess.Popen(
         [sys.executable, "-m", "voiced", "say", "-o", str(target), "hi"], stderr=subprocess.PIPE
     )
     daemon.await_request(m.Synthesize)
     end = time.monotonic() + 10
-    while not any(file.name.endswith(".part") and file.stat().st_size > 80 for file in user.iterdir()):
+    while not any(file.name == "pcm" or is_growing(file) for file in user.rglob("*")):
         assert time.monotonic() < end
         os.sched_yield()
     process.send_signal(signal.SIGINT)
@@ -241,3 +313,7 @@ def test_an_interruption_leaves_no_file(daemon: StandIn, user: Path) -> None:
     assert process.returncode == Exit.INTERRUPTED
     assert {file.name for file in user.iterdir()} == {"run"}
     daemon.await_request(m.Cancel)
+
+
+def is_growing(file: Path) -> bool:
+    return file.name.endswith(".part") and file.stat().st_size > 80

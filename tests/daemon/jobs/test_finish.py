@@ -11,6 +11,7 @@ from tests.daemon.audio.readers import wav_says
 from tests.daemon.jobs.made import make_job
 from voiced.audio.wav import WAV_HEADER_BYTES
 from voiced.jobs import publish
+from voiced.jobs.cancel import Cancellable
 from voiced.jobs.finish import Finisher
 from voiced.jobs.job import Job
 from voiced.jobs.schema import open_database
@@ -19,7 +20,7 @@ from voiced.jobs.store import Store
 from voiced.segments import Break, Plan, Segment, pack_plan
 from voiced.timeline import Placed, Span, TimelineFile
 from voiced.workers.link import Fields
-from voiced_ipc.errors import InternalError, StorageFailed
+from voiced_ipc.errors import InternalError, JobCancelled, StorageFailed
 from voiced_ipc.messages import Chapters, JobState, Subtitles
 
 PCM = b"ab" * 500
@@ -32,6 +33,7 @@ class Bench:
         self.store = store
         self.root = root
         self.encoded = 0
+        self.asked: list[Fields] = []
         self.is_encoder_lost = False
         self.finisher = Finisher(store, self._encode, root / "spool", 0o640)
         self.job = make_job(
@@ -50,6 +52,9 @@ class Bench:
         self.encoded += 1
         if self.is_encoder_lost:
             raise InternalError("the encoder ended")
+        self.asked.append(fields)
+        if fields["type"] == "level":
+            return {"type": "finished", "gain_db": -2.5, "notes": ["More would clip."]}
         if fields["type"] == "subtitles":
             Path(str(fields["target"])).write_text("WEBVTT")
             return {"type": "finished"}
@@ -86,7 +91,7 @@ def at_bench(tmp_path: Path, play: Callable[[Bench], Awaitable[None]], file_form
 
 def test_a_wav_is_its_part_with_a_header(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        done = await bench.finisher.finish(bench.job)
+        done = await bench.finisher.finish(bench.job, Cancellable())
         assert (done.state, done.progress.path) == (JobState.DONE, str(tmp_path / "Audio/book.wav"))
         assert await bench.known() == done._replace(number=1)
         data = (tmp_path / "Audio/book.wav").read_bytes()
@@ -105,7 +110,7 @@ def test_a_wav_beyond_4_gib_is_rf64(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         os.truncate(bench.job.order.part, WAV_HEADER_BYTES + data_bytes)  # sparse
         job = bench.job.moved(JobState.RUNNING, data_bytes=data_bytes)
-        done = await bench.finisher.finish(job)
+        done = await bench.finisher.finish(job, Cancellable())
         with Path(done.progress.path).open("rb") as file:
             start = file.read(WAV_HEADER_BYTES)
         assert start[:4] == b"RF64"
@@ -116,7 +121,7 @@ def test_a_wav_beyond_4_gib_is_rf64(tmp_path: Path) -> None:
 
 def test_another_format_is_encoded(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        done = await bench.finisher.finish(bench.job)
+        done = await bench.finisher.finish(bench.job, Cancellable())
         assert done.progress.notes == ("The cover was left out.",)
         assert bench.files() == ["book.flac"]
         assert (tmp_path / "Audio/book.flac").read_bytes() == b"fLaC" + PCM
@@ -146,10 +151,10 @@ def test_a_crash_between_any_two_commits_is_made_good(tmp_path: Path, file_forma
             job = job._replace(order=job.order._replace(subtitles=Subtitles.VTT))
             bench.store.update = counting  # type: ignore[method-assign]
             try:
-                await bench.finisher.finish(job)
+                await bench.finisher.finish(job, Cancellable())
             except KeyboardInterrupt:
                 bench.store.update = update  # type: ignore[method-assign]
-                await bench.finisher.finish((await bench.known())._replace(order=job.order))
+                await bench.finisher.finish((await bench.known())._replace(order=job.order), Cancellable())
             names = [f"01 Part 0.{kind}" for kind in ("flac", "vtt")]
             names += [f"02 Part 1.{kind}" for kind in ("flac", "vtt")]
             expected = (
@@ -179,7 +184,7 @@ def with_chapters(bench: Bench, count: int = 2) -> Job:
 
 def test_a_folder_of_chapters_appears_whole(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        done = await bench.finisher.finish(with_chapters(bench))
+        done = await bench.finisher.finish(with_chapters(bench), Cancellable())
         assert done.progress.path == str(tmp_path / "Audio/book")
         assert bench.files() == ["book/01 Part 0.flac", "book/02 Part 1.flac"]
         assert (tmp_path / "Audio/book").stat().st_mode & 0o777 == 0o750
@@ -188,10 +193,44 @@ def test_a_folder_of_chapters_appears_whole(tmp_path: Path) -> None:
     at_bench(tmp_path, play)
 
 
+def test_chapters_are_measured_together(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        job = with_chapters(bench)
+        job = job._replace(order=job.order._replace(loudness_lufs=-20.0))
+        done = await bench.finisher.finish(job, Cancellable())
+        measured, *made = bench.asked
+        assert (measured["type"], measured["loudness_lufs"]) == ("level", -20.0)
+        assert measured["samples"] == len(PCM) // 2
+        assert [(one["loudness_lufs"], one["gain_db"]) for one in made] == [(None, -2.5)] * 2
+        assert "More would clip." in done.progress.notes
+
+    at_bench(tmp_path, play)
+
+
+def test_a_cancelled_job_is_not_named_and_nothing_of_it_is_made_any_more(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        work = Cancellable()
+        encode = bench.finisher._encode
+
+        async def cancel_then_encode(fields: Fields) -> Fields:
+            work.cancel()
+            await asyncio.sleep(0)
+            return await encode(fields)
+
+        bench.finisher._encode = cancel_then_encode
+        with pytest.raises(JobCancelled):
+            await bench.finisher.finish(with_chapters(bench), work)
+        assert bench.encoded == 0
+        assert (await bench.known()).state is JobState.FINISHING
+        assert (await bench.known()).progress.path == ""
+
+    at_bench(tmp_path, play)
+
+
 def test_a_folder_of_that_name_is_left_alone(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         (tmp_path / "Audio/book").mkdir()
-        done = await bench.finisher.finish(with_chapters(bench))
+        done = await bench.finisher.finish(with_chapters(bench), Cancellable())
         assert done.progress.path == str(tmp_path / "Audio/book (2)")
         assert list((tmp_path / "Audio/book").iterdir()) == []
 
@@ -202,8 +241,8 @@ def test_a_damaged_plan_is_told_and_keeps_everything(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         job = with_chapters(bench)
         (tmp_path / "spool" / job.job_id / "plan").write_bytes(b"no plan")
-        with pytest.raises(StorageFailed, match="cannot be made"):
-            await bench.finisher.finish(job)
+        with pytest.raises(StorageFailed, match="hand the text in again"):
+            await bench.finisher.finish(job, Cancellable())
         assert Path(job.order.part).exists()
 
     at_bench(tmp_path, play)
@@ -213,7 +252,7 @@ def test_subtitles_get_the_name_of_the_audio(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         (tmp_path / "Audio/book.vtt").write_text("somebody's")
         job = bench.job._replace(order=bench.job.order._replace(subtitles=Subtitles.VTT))
-        await bench.finisher.finish(job)
+        await bench.finisher.finish(job, Cancellable())
         assert bench.files() == ["book (2).vtt", "book (2).wav", "book.vtt"]
 
     at_bench(tmp_path, play)
@@ -223,7 +262,7 @@ def test_a_name_that_is_taken_after_it_was_committed(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         job = bench.job.moved(JobState.FINISHING, path=str(tmp_path / "Audio/book.wav"))
         Path(job.progress.path).write_text("another")
-        done = await bench.finisher.finish(job)
+        done = await bench.finisher.finish(job, Cancellable())
         assert Path(done.progress.path).name == "book (2).wav"
         assert bench.files() == ["book (2).wav", "book.wav"]
 
@@ -234,7 +273,7 @@ def test_an_encoder_that_fails_keeps_everything(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         bench.is_encoder_lost = True
         with pytest.raises(InternalError):
-            await bench.finisher.finish(bench.job)
+            await bench.finisher.finish(bench.job, Cancellable())
         assert Path(bench.job.order.part).exists()
         assert (await bench.known()).state is JobState.FINISHING
 
@@ -251,7 +290,7 @@ def test_a_disk_that_refuses_is_an_error_of_ours_and_keeps_everything(tmp_path: 
         else:
             Path(job.order.part).unlink()
         with pytest.raises(StorageFailed, match="cannot be made"):
-            await bench.finisher.finish(job)
+            await bench.finisher.finish(job, Cancellable())
         assert what == "part" or publish.finished_file(job).exists()
 
     at_bench(tmp_path, play)

@@ -140,7 +140,7 @@ def test_an_encoder_that_ends_again_and_again_is_a_fault_of_ours() -> None:
             await turns(30)
             assert len(pool.asked()) == place + 1
             pool.wires[place].end()
-        with pytest.raises(InternalError, match="the encoder ended"):
+        with pytest.raises(InternalError, match="the encoder ended 3 times"):
             await asked
 
     with_scribes(play)
@@ -166,5 +166,93 @@ def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(DocumentRefused):
             await scribes.prepare({"type": "prepare"})
         assert len(pool.killed) == ATTEMPTS
+
+    with_scribes(play)
+
+
+def encode(scribes: Scribes, name: str = "book") -> "asyncio.Task[Any]":
+    return asyncio.get_running_loop().create_task(scribes.finish({"type": "finish", "name": name}))
+
+
+def cancelled(wire: Wire, task: int) -> None:
+    wire.say({"type": "failed", "task": task, "code": "job-cancelled", "message": "The job was cancelled."})
+
+
+def test_whoever_is_cancelled_waits_until_the_scribe_has_let_go() -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
+        work = encode(scribes)
+        await turns(30)
+        (asked,) = pool.wires[0].of("finish")
+        work.cancel()
+        await turns(30)
+        assert [fields["task"] for fields in pool.wires[0].of("cancel")] == [asked["task"]]
+        assert not work.done()
+        cancelled(pool.wires[0], asked["task"])
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert pool.killed == []
+        quick = ask(scribes, "next")
+        await turns(30)
+        prepared(pool.wires[0])
+        await quick
+
+    with_scribes(play)
+
+
+def test_a_scribe_that_does_not_let_go_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scribes_module, "CANCEL_S", 0.02)
+
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
+        work, other = ask(scribes, "bomb"), ask(scribes, "other")
+        await turns(30)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert len(pool.killed) == 1
+        prepared(pool.wires[1])
+        assert (await other)[1] == b"plan"
+        again = ask(scribes, "again")
+        await turns(30)
+        prepared(pool.wires[1])
+        await again
+
+    with_scribes(play)
+
+
+def test_whoever_is_cancelled_in_the_queue_is_not_asked_for() -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
+        first, second = encode(scribes, "first"), encode(scribes, "second")
+        await turns(30)
+        second.cancel()
+        pool.wires[0].say({"type": "finished", "task": pool.wires[0].of("finish")[0]["task"]})
+        await first
+        await asyncio.gather(second, return_exceptions=True)
+        await turns(30)
+        assert [fields["name"] for fields in pool.asked()] == ["first"]
+
+    with_scribes(play)
+
+
+def test_files_are_held_and_made_anew_quick_work_goes_on() -> None:
+    async def play(scribes: Scribes, pool: PlayedScribery) -> None:
+        work = encode(scribes)
+        await turns(30)
+        scribes.hold(is_held=True)
+        (asked,) = pool.wires[0].of("finish")
+        (told,) = pool.wires[0].of("cancel")
+        assert told["task"] == asked["task"]
+        cancelled(pool.wires[0], asked["task"])
+        await turns(30)
+        assert len(pool.wires[0].of("finish")) == 1
+        quick = ask(scribes, "quick")
+        await turns(30)
+        prepared(pool.wires[0])
+        await quick
+        scribes.hold(is_held=False)
+        await turns(30)
+        again = pool.wires[0].of("finish")[-1]
+        assert again["task"] != asked["task"]
+        pool.wires[0].say({"type": "finished", "task": again["task"], "samples": 7})
+        assert (await work)["samples"] == 7
 
     with_scribes(play)

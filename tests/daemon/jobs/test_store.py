@@ -131,13 +131,19 @@ def test_a_fault_of_one_item_is_told_to_everybody_and_the_thread_lives(tmp_path:
     with_store(tmp_path, play)
 
 
-def test_an_error_of_ours_keeps_its_class(tmp_path: Path) -> None:
+def test_an_error_of_ours_keeps_its_class_and_harms_nobody_else(tmp_path: Path) -> None:
     async def play(store: Store) -> None:
         def refuse(connection: sqlite3.Connection) -> None:
             raise InvalidRequest("no")
 
+        gate = Gate(store)
+        await gate.reached()
+        job = make_job()
+        refused, accepted = store.do(refuse), store.insert(job)
+        await gate.lift()
         with pytest.raises(InvalidRequest):
-            await store.do(refuse)
+            await refused
+        assert (await accepted).job_id == job.job_id
 
     with_store(tmp_path, play)
 
