@@ -8,6 +8,7 @@ import pytest
 import zmq
 from hypothesis import settings
 
+from tests.scorecard.card import SCORECARD
 from tests.support import DaemonProcess, Home, running_daemon, temporary_home
 
 # A shared machine stops for a moment now and then: that is no fault of a rule.
@@ -15,6 +16,22 @@ settings.register_profile("voiced", deadline=None)
 settings.load_profile("voiced")
 
 _OURS = ("VOICED_", "DEVICE", "OMP_NUM_THREADS", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "QUANTIZATION")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures of the scorecard; they come with the reports, whichever process ran the tests."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines = [
+        line
+        for report in reports
+        if getattr(report, "when", "") == "teardown"  # the last of a test's three has them all
+        for name, line in report.user_properties
+        if name == SCORECARD
+    ]
+    if lines:
+        terminalreporter.section("scorecard")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The list of acceptance is kept true: every number has its row, every row its code and its test."""
 
 import ast
+import functools
 import importlib
 import tomllib
 from pathlib import Path
@@ -31,10 +32,15 @@ def test_a_row_holds_what_its_status_promises(row: dict[str, Any]) -> None:
         assert len(row["why"]) > 10
 
 
+@functools.cache
+def statements(file: str) -> list[ast.stmt]:
+    return ast.parse((ROOT / file).read_text()).body
+
+
 def exists(node: str) -> bool:
     """Whether a test of that node id is written."""
     file, *names = node.split("::")
-    body: list[ast.stmt] = ast.parse((ROOT / file).read_text()).body
+    body = statements(file)
     for name in names:
         found = [
             item for item in body if isinstance(item, ast.FunctionDef | ast.ClassDef) and item.name == name

@@ -12,11 +12,12 @@ from voiced import logs
 @pytest.fixture(autouse=True)
 def root_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level = root.handlers, root.level
+    root.handlers = []  # pytest's own would keep what a report cannot hold: names that are no UTF-8
     yield
-    for handler in [handler for handler in root.handlers if handler not in handlers]:
-        root.removeHandler(handler)
+    for handler in root.handlers:
         handler.close()
+    root.handlers = handlers
     root.setLevel(level)
 
 

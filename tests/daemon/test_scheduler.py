@@ -370,7 +370,7 @@ def test_a_worker_that_loads_slowly_is_given_as_long_to_stop() -> None:
         stage.scheduler.add(following)
         await turns()
         (worker,) = stage.pool.workers()
-        worker.load_s = 1.2
+        worker.load_s = 0.8  # more than a worker has that loads at once
         began = time.monotonic()
         stage.scheduler.remove(run)
         while not stage.pool.killed:

@@ -10,6 +10,8 @@ import zmq
 
 IS_FULL = os.environ.get("VOICED_FULL", "") not in ("", "0")
 """The stated counts; `--full` says the same where pytest is given this folder."""
+SCORECARD = "scorecard"
+"""The property of a test's report that holds a line of figures."""
 SEED = int(os.environ.get("VOICED_SEED", "20"))
 
 

@@ -1,4 +1,4 @@
-"""What the rows of the scorecard share: their size, and the lines of figures at the end of the run.
+"""What the rows of the scorecard share: their size, and the figures that they leave.
 
 `pytest tests/scorecard --full` or, from anywhere, `VOICED_FULL=1 pytest` runs the stated counts (pytest knows the
 option only where it is given this folder or a file in it). `VOICED_SEED` changes the seed.
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.scorecard.card import IS_FULL, Card
+from tests.scorecard.card import IS_FULL, SCORECARD, Card
 from tests.scorecard.torch_models import Stock
 
-LINES = pytest.StashKey[list[str]]()
 FULL_TIMEOUT_S = 1500
 _HERE = Path(__file__).parent
 
@@ -40,18 +39,10 @@ def card(request: pytest.FixtureRequest, record_property: Callable[[str, object]
     row = request.path.stem.removeprefix("test_row_")
     made = Card(row, is_full=_is_full(request.config), record=record_property)
     yield made
-    request.config.stash.setdefault(LINES, []).extend(made.lines)
+    request.node.user_properties.extend((SCORECARD, line) for line in made.lines)
 
 
 @pytest.fixture(scope="session")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
     """Tiny models for torch workers, each built once."""
     return Stock(tmp_path_factory.mktemp("stock"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(LINES, [])
-    if lines:
-        terminalreporter.section("scorecard")
-        for line in lines:
-            terminalreporter.write_line(line)

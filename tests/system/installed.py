@@ -1,8 +1,12 @@
 """Engine families and tiny models in a home, as `voiced engine install` and `voiced import` leave them."""
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +47,18 @@ def link_overlay(home: Home, family: str) -> Path:
 
 
 def build(name: str, folder: Path, *arguments: str, overlay: Path) -> Path:
-    """Build a checkpoint with the packages of its family; return its folder."""
+    """Build a checkpoint with the packages of its family; return its folder.
+
+    Each is built once in a run, by a process that imports all of these packages, and copied from then on.
+    """
+    return shutil.copytree(_built(name, arguments, overlay), folder, dirs_exist_ok=True)
+
+
+@functools.cache
+def _built(name: str, arguments: tuple[str, ...], overlay: Path) -> Path:
+    top = Path(tempfile.mkdtemp(prefix="vd-built-"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
+    folder = top / "model"
     command = [sys.executable, "-m", f"tests.daemon.engines.checkpoints.{name}", str(folder), *arguments]
     environ = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(overlay), str(Path.cwd()))),

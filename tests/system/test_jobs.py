@@ -182,7 +182,7 @@ def test_the_drop_folder_can_be_paused_alone_and_stays_so_over_a_restart(home: H
 
 def test_one_job_can_be_paused(daemon: DaemonProcess) -> None:
     with daemon.client() as client:
-        job_id = client.submit_text(BOOK * 10, name="long.txt").job_id
+        job_id = client.submit_text(BOOK * 3, name="long.txt").job_id
         daemon.wait_job(job_id, JobState.RUNNING)
         client.pause(job_id)
         assert client.job(job_id).state is JobState.PAUSED

@@ -50,7 +50,7 @@ def both(published: dict[str, Path]) -> Iterator[DaemonProcess]:
         import_model(home, MAYA, published["endless"])
         with running_daemon(home, VOICED_KEEP_ALIVE_S="-1", VOICED_PRELOAD=f"{MMS}, {MAYA}") as daemon:
             wait_for(
-                lambda: all(box.listed(home, model)["state"] == "loaded" for model in (MMS, MAYA)),
+                lambda: all(loaded(daemon, model) for model in (MMS, MAYA)),
                 60.0,
                 "the loads that the settings wish for",
             )

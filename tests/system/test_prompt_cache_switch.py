@@ -29,7 +29,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         overlay = link_overlay(home, "qwen3-tts")
         for model in (SMALL, LARGE):
             folder = tmp_path_factory.mktemp("model") / "files"
-            build("qwen3_tts", folder, "--size", model.partition(":")[2], overlay=overlay)
+            build("qwen3_tts", folder, "--size", model.partition(":")[2], "--kind", "base", overlay=overlay)
             import_model(home, model, without_faults(folder))
         # One thread for each model, whatever else is loaded: sums over several threads round in another way.
         with running_daemon(home, VOICED_THREADS="1", VOICED_KEEP_ALIVE_S="-1") as running:

@@ -136,11 +136,16 @@ def test_a_daemon_that_says_good_bye_is_offline_at_once(
 
 
 def test_a_killed_daemon_is_offline_and_not_called_silent(
-    endpoint: Endpoint, inputs: Inputs, poller: Poller, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(poller_module, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(poller_module, "STATUS_INTERVAL_S", 0.1)
+    made = Poller(endpoint, inputs.take, lambda: "")
     with DaemonStandIn(endpoint):
+        made.start()
         inputs.next(StatusSeen)
     assert inputs.next(LinkLost, timeout_s=10).link is Link.OFFLINE
+    assert made.stop(5)
 
 
 def test_a_deaf_daemon_is_silent_and_can_still_be_left(

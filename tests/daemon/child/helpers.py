@@ -46,6 +46,8 @@ class Child:
         self._reader = FrameReader()
         self._frames: list[tuple[dict[str, Any], bytes]] = []
         self.steps: list[dict[str, Any]] = []
+        self.answered: dict[str, Any] = {}
+        """The answer to the last load."""
 
     def __enter__(self) -> "Child":
         return self
@@ -75,8 +77,13 @@ class Child:
     def load(self, **fields: Any) -> dict[str, Any]:
         """Load and return the answer; `steps` then has what came before it."""
         self.send(type="load", **fields)
+        return self.loaded()
+
+    def loaded(self) -> dict[str, Any]:
+        """The answer to a load that was asked for."""
         while (answer := self.receive()[0])["type"] == "loading":
             self.steps.append(answer)
+        self.answered = answer
         return answer
 
     def ask(self, task: int, *texts: str, **fields: Any) -> None:

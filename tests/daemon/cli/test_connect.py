@@ -84,7 +84,10 @@ def test_why_it_does_not_start_is_told(run: Run, stub: Callable[[str], None]) ->
     assert ran.err == "voiced: the daemon did not start: /x is open to others: chmod 700 /x\n"
 
 
-def test_a_silent_end_is_told_too(run: Run, stub: Callable[[str], None]) -> None:
+def test_a_silent_end_is_told_too(
+    run: Run, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiced.cli.connect._LOSER_S", 0.1)
     stub("import sys; sys.exit(3)")
     assert "ended with 3" in run("voices").err
 

@@ -19,6 +19,7 @@ import pytest
 
 from tests.daemon.cli.conftest import Run, Voiced
 from tests.daemon.models.hub_server import Fault, HubServer, running_hub
+from tests.daemon.models.published import PIPER, VOICE
 from tests.support import need, wait_for
 from voiced.cli.exits import Exit
 from voiced.models.library import Library
@@ -27,6 +28,11 @@ from voiced.paths import find_paths
 REPOSITORY = "facebook/mms-tts-eng"
 WEIGHTS = "model.safetensors"
 PULL = ("pull", "mms:eng", "--accept-licence")
+# What is not about weights is shown with a voice whose files need no torch to be looked at: a second a pull.
+VOICES = "rhasspy/piper-voices"
+VOICE_FOLDER = "en/en_US/lessac/low"
+VOICE_WEIGHTS = f"{VOICE_FOLDER}/{VOICE}.onnx"
+PULL_VOICE = ("pull", PIPER)
 NEEDED = ("huggingface_hub", "torch", "safetensors")
 
 
@@ -48,7 +54,13 @@ def server(monkeypatch: pytest.MonkeyPatch, user: Path) -> Iterator[HubServer]:
         "README.md": b"no",
         "flax.bin": b"no",
     }
-    with running_hub({REPOSITORY: files}) as running:
+    voice = {
+        VOICE_WEIGHTS: bytes(range(250)) * 1600,
+        f"{VOICE_WEIGHTS}.json": b'{"audio": {"sample_rate": 16000}}',
+        f"{VOICE_FOLDER}/MODEL_CARD": b"a card",
+        f"{VOICE_FOLDER}/samples/speaker_0.mp3": b"no",
+    }
+    with running_hub({REPOSITORY: files, VOICES: voice}) as running:
         for name in [name for name in os.environ if name.startswith("HF_")]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("HF_HOME", str(user / "hf"))
@@ -99,52 +111,57 @@ def test_a_model_is_fetched_checked_and_installed(
 
 
 def test_what_is_here_is_not_fetched_again(voiced: Voiced, server: HubServer, library: Library) -> None:
-    assert voiced(*PULL).returncode == Exit.OK
+    assert voiced(*PULL_VOICE).returncode == Exit.OK
     sent = dict(server.sent)
-    done = voiced(*PULL)
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.OK
     assert b"is here already" in done.stdout
     assert server.sent == sent
-    found = library.find("mms:eng")
+    found = library.find(PIPER)
     assert found is not None
-    (found.folder / WEIGHTS).write_bytes(b"spoilt")
-    assert b"is installed" in voiced(*PULL).stdout  # damaged: the same revision mends it
-    library.check("mms:eng", deep=True)
+    (found.folder / f"{VOICE}.onnx").write_bytes(b"spoilt")
+    assert b"is installed" in voiced(*PULL_VOICE).stdout  # damaged: the same revision mends it
+    library.check(PIPER, deep=True)
 
 
 def test_a_newer_revision_replaces_the_older(voiced: Voiced, server: HubServer, library: Library) -> None:
-    assert voiced(*PULL).returncode == Exit.OK
-    server.repositories[REPOSITORY][WEIGHTS] = _weights(size=50_000)
-    server.repositories[REPOSITORY]["special_tokens_map.json"] = b"{}"
-    done = voiced(*PULL)
+    card = server.repositories[VOICES].pop(f"{VOICE_FOLDER}/MODEL_CARD")
+    assert voiced(*PULL_VOICE).returncode == Exit.OK
+    server.repositories[VOICES][VOICE_WEIGHTS] = bytes(200_000)
+    server.repositories[VOICES][f"{VOICE_FOLDER}/MODEL_CARD"] = card
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.OK, done.stderr
-    found = library.check("mms:eng", deep=True)
-    assert found.manifest.revision == server.commit(REPOSITORY)
-    assert (found.folder / WEIGHTS).read_bytes() == server.repositories[REPOSITORY][WEIGHTS]
-    assert (found.folder / "special_tokens_map.json").exists()
+    found = library.check(PIPER, deep=True)
+    assert found.manifest.revision == server.commit(VOICES)
+    assert (found.folder / f"{VOICE}.onnx").read_bytes() == server.repositories[VOICES][VOICE_WEIGHTS]
+    assert (found.folder / "MODEL_CARD").exists()
     assert _is_clean(library)
 
 
 def test_json_lines(voiced: Voiced, server: HubServer) -> None:
-    done = voiced(*PULL, "--json")
+    done = voiced(*PULL_VOICE, "--json")
     assert done.returncode == Exit.OK, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     steps = [line["step"] for line in lines]
     assert steps[0] == "begin"
     assert steps[-1] == "done"
     assert set(steps) == {"begin", "fetch", "install", "done"}
-    assert {file["file"] for file in lines[0]["files"]} == {"config.json", "vocab.json", WEIGHTS}
+    assert {file["file"] for file in lines[0]["files"]} == {
+        f"{VOICE}.onnx",
+        f"{VOICE}.onnx.json",
+        "MODEL_CARD",
+    }
     fetched = [line["done_bytes"] for line in lines if line["step"] == "fetch"]
     assert fetched == sorted(fetched)
     assert fetched[-1] == lines[0]["total_bytes"] == sum(file["bytes"] for file in lines[0]["files"])
     assert lines[-1] == {
         "step": "done",
-        "model": "mms:eng",
+        "model": PIPER,
         "is_new": True,
-        "source": REPOSITORY,
-        "revision": server.commit(REPOSITORY),
+        "source": VOICES,
+        "revision": server.commit(VOICES),
     }
-    again = [json.loads(line) for line in voiced(*PULL, "--json").stdout.splitlines()]
+    again = [json.loads(line) for line in voiced(*PULL_VOICE, "--json").stdout.splitlines()]
     assert [(line["step"], line["is_new"]) for line in again] == [("done", False)]
 
 
@@ -222,29 +239,29 @@ def _read_until(descriptor: int, words: bytes) -> bytes:
 
 
 def test_a_broken_pull_goes_on_where_it_stopped(voiced: Voiced, server: HubServer, library: Library) -> None:
-    server.fail(WEIGHTS, Fault(cut_after=150_000))
-    broken = voiced(*PULL, "--tries", "1")
+    server.fail(VOICE_WEIGHTS, Fault(cut_after=150_000))
+    broken = voiced(*PULL_VOICE, "--tries", "1")
     assert broken.returncode == Exit.DATA
     assert b"the same `voiced pull` tries again" in broken.stderr
-    assert library.find("mms:eng") is None
+    assert library.find(PIPER) is None
     assert 150_000 in _parts(library)
-    done = voiced(*PULL)
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.OK, done.stderr
     assert b"are here already" in done.stderr
-    assert server.sent[WEIGHTS] == len(server.repositories[REPOSITORY][WEIGHTS])
-    assert server.sent["config.json"] == 2
-    library.check("mms:eng", deep=True)
+    assert server.sent[VOICE_WEIGHTS] == len(server.repositories[VOICES][VOICE_WEIGHTS])
+    assert server.sent[f"{VOICE_FOLDER}/MODEL_CARD"] == 6
+    library.check(PIPER, deep=True)
 
 
 def test_a_connection_that_breaks_is_mended_without_a_word_from_the_user(
     voiced: Voiced, server: HubServer, library: Library
 ) -> None:
-    server.fail(WEIGHTS, Fault(cut_after=150_000))
+    server.fail(VOICE_WEIGHTS, Fault(cut_after=150_000))
     server.fail("api", Fault(503, {"Retry-After": "0"}))
-    done = voiced(*PULL)
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.OK, done.stderr
     assert b"trying again in 1 s" in done.stderr
-    assert server.sent[WEIGHTS] == len(server.repositories[REPOSITORY][WEIGHTS])
+    assert server.sent[VOICE_WEIGHTS] == len(server.repositories[VOICES][VOICE_WEIGHTS])
 
 
 @pytest.mark.parametrize(
@@ -284,16 +301,16 @@ def _started(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_two_pulls_of_one_model_do_not_meet(voiced: Voiced, server: HubServer, library: Library) -> None:
-    server.fail(WEIGHTS, Fault(hold_after=131_072))
-    with _started(*PULL) as process:
+    server.fail(VOICE_WEIGHTS, Fault(hold_after=131_072))
+    with _started(*PULL_VOICE) as process:
         wait_for(lambda: 131_072 in _parts(library), what="the first part")
-        second = voiced(*PULL)
+        second = voiced(*PULL_VOICE)
         assert second.returncode == Exit.DATA
         assert b"another `voiced pull`" in second.stderr
         server.release.set()
         process.communicate(timeout=30)
     assert process.returncode == Exit.OK
-    library.check("mms:eng", deep=True)
+    library.check(PIPER, deep=True)
 
 
 def test_a_full_disk_keeps_what_came(voiced: Voiced, server: HubServer, library: Library) -> None:
@@ -400,13 +417,13 @@ def test_mistakes_are_one_sentence(
 def test_a_closed_repository_says_how_to_open_it(
     voiced: Voiced, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.gated.add(REPOSITORY)
-    done = voiced(*PULL)
+    server.gated.add(VOICES)
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.DATA
-    assert f"accept it on {server.url}/{REPOSITORY}".encode() in done.stderr
+    assert f"accept it on {server.url}/{VOICES}".encode() in done.stderr
     assert b"HF_TOKEN" in done.stderr
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    done = voiced(*PULL)
+    done = voiced(*PULL_VOICE)
     assert done.returncode == Exit.OK, done.stderr
     assert b"hf_secret" not in done.stdout + done.stderr
 

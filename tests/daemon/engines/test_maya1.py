@@ -84,10 +84,9 @@ def segments(*texts: str) -> list[dict[str, Any]]:
 
 
 class TestWorker:
-    def test_what_it_says_of_itself(self, folder: Path) -> None:
-        with start_worker() as child:
-            ready = child.load(**_FIELDS, folder=str(folder))
-            assert [step["what"] for step in child.steps][-1] == "codec"
+    def test_what_it_says_of_itself(self, child: Child) -> None:
+        ready = child.answered
+        assert [step["what"] for step in child.steps][-1] == "codec"
         assert (ready["type"], ready["sample_rate_hz"], ready["max_batch"]) == ("ready", 24000, 1)
         assert ready["identity"].items() >= {"model": "maya1", "width": "32", "code": "1"}.items()
         assert ready["identities"] == ["description"]
@@ -101,14 +100,14 @@ class TestWorker:
         converted(tmp_path)
         options: dict[str, Any] = {"description": "calm", "is_stream": False}  # a short prompt saves time
         book = segments(*(f"Nr {place}" for place in range(500)))
-        with start_worker() as child:
-            child.load(**_FIELDS, folder=str(tmp_path))
+        with start_worker() as child, start_worker() as fresh:
+            for one in (child, fresh):  # both load at once
+                one.send(type="load", **_FIELDS, folder=str(tmp_path))
+            assert {one.loaded()["type"] for one in (child, fresh)} == {"ready"}
             run = child.speak(1, segments=book, **options)
             assert len(run.audio) == 500
             for place in (0, 99, 484, 485):
                 assert child.speak(2, segments=[book[place]], **options).audio[place] == run.audio[place]
-        with start_worker() as fresh:
-            fresh.load(**_FIELDS, folder=str(tmp_path))
             assert fresh.speak(3, segments=[book[485]], **options).audio[485] == run.audio[485]
 
     def test_cancel(self, child: Child) -> None:

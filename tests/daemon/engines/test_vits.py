@@ -65,9 +65,8 @@ def spoken(engine: VitsEngine, text: str = TEXT, **fields: Any) -> Any:
 
 
 class TestWorker:
-    def test_what_it_says_of_itself(self, folder: Path) -> None:
-        with start_worker() as child:
-            ready = child.load(**_FIELDS, folder=str(folder))
+    def test_what_it_says_of_itself(self, child: Child) -> None:
+        ready = child.answered
         assert (ready["type"], ready["sample_rate_hz"], ready["max_batch"]) == ("ready", 16000, 1)
         assert ready["identity"].items() >= {"model": "mms:eng", "width": "32", "code": "1"}.items()
         assert [(voice["voice"], voice["language"]) for voice in ready["voices"]] == [("eng", "en")]

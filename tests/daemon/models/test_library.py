@@ -210,13 +210,24 @@ def test_a_model_is_removed_whole(library: Library) -> None:
 
 # -- crashes ------------------------------------------------------------------------------------------
 
+# A process of its own for each end: `publish` of the step's library, killed before the call of that number.
 _CRASH = """
 import os, sys
 from pathlib import Path
 from tests.daemon.models.test_library import publish
 from voiced.models import library as module
 
-left = int(sys.argv[2])
+steps = int(sys.argv[2])
+for left in range(steps):
+    child = os.fork()
+    if not child:
+        break
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+else:
+    sys.exit()
+folder = Path(sys.argv[1], str(left))
+
 def dying(function):
     def call(*arguments, **more):
         global left
@@ -229,24 +240,22 @@ Path.rename = dying(Path.rename)
 for name in ("fsync_folder", "write_manifest", "_delete", "hash_files"):
     if hasattr(module, name):
         setattr(module, name, dying(getattr(module, name)))
-publish(module.Library(Path(sys.argv[1])), "two")
+publish(module.Library(folder), "two")
 """
+_STEPS = 12
 
 
 @pytest.mark.parametrize("has_old", [False, True])
 def test_a_crash_at_any_point_leaves_the_old_or_the_new(tmp_path: Path, has_old: bool) -> None:
     ends = set()
-    for step in range(12):
-        library = Library(tmp_path / str(step))
-        if has_old:
-            publish(library, "one")
-        done = subprocess.run(
-            [sys.executable, "-c", _CRASH, str(library.folder), str(step)],
-            check=False,
-            capture_output=True,
-        )
-        assert done.returncode in (0, -9), done.stderr
-        fresh = Library(library.folder)
+    if has_old:
+        for step in range(_STEPS):
+            publish(Library(tmp_path / str(step)), "one")
+    command = [sys.executable, "-c", _CRASH, str(tmp_path), str(_STEPS)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    for step, code in enumerate(map(int, done.stdout.split())):
+        assert code in (0, -9), done.stderr
+        fresh = Library(tmp_path / str(step))
         before = None if fresh.find("kokoro") is None else content(fresh)
         assert before in (("one", "two") if has_old else (None, "two")), step
         fresh.sweep()
@@ -254,7 +263,7 @@ def test_a_crash_at_any_point_leaves_the_old_or_the_new(tmp_path: Path, has_old:
         assert after == before, step
         assert leftovers(fresh) == [], step
         ends.add(after)
-        if done.returncode == 0:
+        if code == 0:
             assert after == "two"
             break
     else:

@@ -42,7 +42,9 @@ async def answers_again(peer: Peer) -> None:
     await until(ask)
 
 
-def test_a_flood_at_one_socket_leaves_the_others_alone_and_ends() -> None:
+def test_a_flood_at_one_socket_leaves_the_others_alone_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "REFUSE_S", 0.1)
+
     async def main() -> None:
         async with open_sockets(descriptors=6 * 3 * PEER_SHARE) as (sockets, endpoint):
             attach(sockets)
@@ -183,6 +185,9 @@ def test_memory_that_peers_needed_for_a_while_is_given_back(monkeypatch: pytest.
                 memory[0] = 100 << 20
 
             monkeypatch.setattr(guard, "trim_memory", trim)
+            monkeypatch.setattr(guard, "_TRIM_S", 0.05)
+            monkeypatch.setattr(guard, "_NEW_S", 0.1)
+            monkeypatch.setattr(guard, "_CALM_S", 0.05)
             sockets.guard = Guard((sockets.speech,), 4096, lambda: memory[0])
             attach(sockets)
             peer = Peer(endpoint.speech)
@@ -209,7 +214,8 @@ def test_memory_that_is_freed_late_is_given_back_too(monkeypatch: pytest.MonkeyP
 
             monkeypatch.setattr(guard, "trim_memory", trim)
             monkeypatch.setattr(guard, "_TRIM_S", 0.05)
-            monkeypatch.setattr(guard, "_TRIM_FOR_S", 1.0)
+            monkeypatch.setattr(guard, "_TRIM_FOR_S", 0.5)
+            monkeypatch.setattr(guard, "_CALM_S", 0.05)
             monkeypatch.setattr(guard, "_NEW_S", 0.05)
             sockets.guard = Guard((sockets.speech,), 4096, lambda: memory[0])
             attach(sockets)

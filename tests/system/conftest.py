@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import need
-from tests.units.user_manager import UserManager, missing
+from tests.system.user_manager import UserManager, missing
 
 REPOSITORY = Path(__file__).parents[2]
 

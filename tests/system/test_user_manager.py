@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.units.user_manager import UserManager
+from tests.system.user_manager import UserManager
 from voiced.service import find_program
 
 pytestmark = [pytest.mark.systemd, pytest.mark.root]
@@ -128,7 +128,11 @@ def test_hung_it_is_replaced(installed: UserManager) -> None:
         installed, "WatchdogSec=6", "TimeoutAbortSec=1", "ExecStopPost=sh -c 'echo $SERVICE_RESULT >%h/ends'"
     )
     before = main_pid(installed)
-    time.sleep(7)  # longer than the limit: it is fed, or it would be gone
+    fed = installed.show(DAEMON, "WatchdogTimestampMonotonic")
+    end = time.monotonic() + 6
+    while installed.show(DAEMON, "WatchdogTimestampMonotonic") == fed:
+        assert time.monotonic() < end
+        time.sleep(0.1)
     assert main_pid(installed) == before
     installed.run("kill", "-STOP", str(before))
     installed.wait_for(DAEMON, "NRestarts", "1")
@@ -215,13 +219,16 @@ def test_another_daemon_is_not_fought_over(installed: UserManager) -> None:
 
 
 def test_the_first_message_starts_it(on_demand: UserManager) -> None:
-    """Twenty times: what is sent before the start is answered, and the socket stays the same file."""
+    """What is sent before the start is answered, and the socket stays the same file.
+
+    More often than the five starts in ten seconds that systemd itself allows.
+    """
     socket = Path(f"{on_demand.home.parents[1]}/run/user/{on_demand.uid}/voiced/voiced.sock")
     first = socket.stat()
     assert first.st_mode & 0o777 == 0o600
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     worst_s = 0.0
-    for _ in range(20):
+    for _ in range(8):
         assert on_demand.show(DAEMON, "ActiveState") == "inactive"
         began = time.monotonic()
         answer = status(on_demand)
