@@ -63,7 +63,7 @@ def _head(fields: Fields, payload: bytes | memoryview) -> bytes:
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames; what comes whole is copied once, what is cut waits for its rest."""
+    """Cuts a stream of bytes into frames; only what is cut in the midst waits for its rest, and is copied for that."""
 
     def __init__(self) -> None:
         self._cut = bytearray()
@@ -74,40 +74,58 @@ class FrameReader:
         Raises:
             LinkError: If a length is beyond its bound or a header is not a map; the link is then useless.
         """
-        if self._cut:
-            self._cut += data
-            if _frame_end(self._cut, 0) is None:
-                return []
-            whole, self._cut = bytes(self._cut), bytearray()
-        else:
-            whole = bytes(data)  # as it is where it is bytes already
+        view = memoryview(data)
         frames = []
-        start = 0
-        while (end := _frame_end(whole, start)) is not None:
-            frames.append(_frame(whole, start, end))
-            start = end
-        self._cut += memoryview(whole)[start:]
+        start = self._go_on(view) if self._cut else 0
+        if self._cut and (end := _frame_end(self._cut, 0)) is not None:
+            frames.append(_frame(self._cut, 0, end))
+            self._cut = bytearray()
+        if not self._cut:
+            while (end := _frame_end(view, start)) is not None:
+                frames.append(_frame(view, start, end))
+                start = end
+            self._cut += view[start:]
         return frames
 
+    def _go_on(self, data: memoryview) -> int:
+        """Give the frame that is cut what belongs to it; return how much that is."""
+        taken = 0
+        for _ in range(2):  # its lengths first, then what they tell
+            more = min(_missing(self._cut), len(data) - taken)
+            self._cut += data[taken : taken + more]
+            taken += more
+        return taken
 
-def _frame_end(data: bytes | bytearray, start: int) -> int | None:
+
+def _missing(cut: bytearray) -> int:
+    """How many bytes a frame that is cut lacks; before its lengths are known, those of them."""
+    if len(cut) < _PREFIX_BYTES:
+        return _PREFIX_BYTES - len(cut)
+    return _whole_bytes(cut, 0) - len(cut)
+
+
+def _frame_end(data: bytearray | memoryview, start: int) -> int | None:
     if len(data) - start < _PREFIX_BYTES:
         return None
-    header, payload = _lengths(data, start)
-    if header > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
-        raise LinkError(f"a frame of {header} + {payload} bytes")
-    end = start + _PREFIX_BYTES + header + payload
+    end = start + _whole_bytes(data, start)
     return end if end <= len(data) else None
 
 
-def _lengths(data: bytes | bytearray, start: int) -> tuple[int, int]:
+def _whole_bytes(data: bytearray | memoryview, start: int) -> int:
+    header, payload = _lengths(data, start)
+    if header > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
+        raise LinkError(f"a frame of {header} + {payload} bytes")
+    return _PREFIX_BYTES + header + payload
+
+
+def _lengths(data: bytearray | memoryview, start: int) -> tuple[int, int]:
     return (
         int.from_bytes(data[start : start + 4], "little"),
         int.from_bytes(data[start + 4 : start + 8], "little"),
     )
 
 
-def _frame(data: bytes, start: int, end: int) -> tuple[Fields, bytes]:
+def _frame(data: bytearray | memoryview, start: int, end: int) -> tuple[Fields, bytes]:
     header, _ = _lengths(data, start)
     body = start + _PREFIX_BYTES
     view = memoryview(data)
@@ -141,9 +159,9 @@ class ChildLink:
         """
         head = _head(fields, payload)
         sent = self._socket.sendmsg((head, payload))  # audio is not copied once more to stand behind its head
-        if sent < len(head):
+        if sent < len(head) + len(payload):
             self._socket.sendall(head[sent:])
-        self._socket.sendall(memoryview(payload)[max(0, sent - len(head)) :])
+            self._socket.sendall(memoryview(payload)[max(0, sent - len(head)) :])
 
     def receive(self) -> tuple[Fields, bytes] | None:
         """Return the next frame; waits for it. None = the daemon is gone."""
