@@ -4,6 +4,7 @@ A neural model sometimes says nothing, never ends, or says one thing over and ov
 that: each segment is looked at, spoken once more with another seed where something is wrong, and reported.
 """
 
+import math
 import unicodedata
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -60,21 +61,21 @@ def faults_of(
     """Return what is wrong with a segment.
 
     Args:
-        samples: Shape [frames], nominal range [-1, 1], finite.
+        samples: Shape [frames], nominal range [-1, 1]. Nothing is said of what is not finite: it cannot be heard.
         sample_rate_hz: Of them.
         text: What it says; one without a letter or digit may sound as it likes.
         speed: As asked for: 2 = twice as fast.
     """
-    letters = letters_of(text)
-    if not letters:
+    letters, peak = letters_of(text), peak_of(samples)
+    if not letters or not math.isfinite(peak):
         return ()
-    loudest = np.abs(samples)
-    peak = float(loudest.max(initial=0.0))
     if peak <= SILENCE:
         return (Fault.SILENT,)
     found = []
-    if peak >= _FULL_SCALE and np.count_nonzero(loudest >= _FULL_SCALE) > CLIPPED_FRACTION * len(samples):
-        found.append(Fault.CLIPPED)
+    if peak >= _FULL_SCALE:
+        clipped = np.count_nonzero(samples >= _FULL_SCALE) + np.count_nonzero(samples <= -_FULL_SCALE)
+        if clipped > CLIPPED_FRACTION * len(samples):
+            found.append(Fault.CLIPPED)
     seconds = len(samples) / sample_rate_hz * speed
     if letters >= _LEAST_LETTERS and seconds < letters * LEAST_S_PER_LETTER:
         found.append(Fault.SHORT)
@@ -83,6 +84,11 @@ def faults_of(
     if repeats(energy_db(samples, sample_rate_hz)):
         found.append(Fault.REPEATS)
     return tuple(found)
+
+
+def peak_of(samples: "FloatArray") -> float:
+    """Return the greatest absolute value; 0 of nothing, no number where one of them is none."""
+    return max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
 
 
 def letters_of(text: str) -> int:

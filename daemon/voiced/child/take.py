@@ -48,8 +48,6 @@ class Take:
     def faults(self) -> tuple[Fault, ...]:
         """Return what is wrong with it."""
         samples = self.samples
-        if not np.isfinite(samples).all():
-            return ()  # refused when it is sent: an engine in that state is begun anew
         heard = faults_of(samples, self._sample_rate_hz, self.request.text, speed=self.request.speed)
         return (*heard, Fault.ENDLESS) if self._is_endless else heard
 

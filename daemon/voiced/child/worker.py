@@ -9,6 +9,7 @@ engine family's own packages first on the path, before anything of theirs is imp
 import argparse
 import importlib
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from voiced.audio.check import Fault
+from voiced.audio.check import Fault, peak_of
 from voiced.child.lifeline import bind_to_parent
 from voiced.child.mailbox import Mailbox, Task
 from voiced.child.outlet import Outlet
@@ -82,11 +83,12 @@ def to_pcm16(samples: "FloatArray") -> bytes:
 
     Scale is 32767, symmetric, so that -1 and 1 are equally loud.
     """
-    if not np.isfinite(samples).all():
+    peak = peak_of(samples)
+    if not math.isfinite(peak):
         raise SynthesisFailed("the engine made samples that are no numbers; the segment can be tried again")
-    scaled = np.clip(samples, -1.0, 1.0)
-    scaled *= 32767
-    return np.rint(scaled, out=scaled).astype("<i2").tobytes()
+    scaled = samples * np.float32(32767) if peak <= 1.0 else np.clip(samples, -1.0, 1.0) * np.float32(32767)
+    pcm: bytes = np.rint(scaled, out=scaled).astype("<i2").tobytes()
+    return pcm
 
 
 class Worker:
