@@ -216,7 +216,9 @@ class Scheduler:
         run.learnt_s_per_char = None if learnt is None else learnt / worker.slots
         max_chars = self._pool.engine(run.spec.model).max_chars
         assignment = Assignment(run, batch, worker, deadline_s, max_chars, self._prompts)
-        assignment.start()  # now, and the world is told after the worker: somebody waits for the first word
+        assignment.start(
+            self._owner.progressed
+        )  # now, and the world is told after the worker: somebody waits for the first word
         task = asyncio.get_running_loop().create_task(self._speak(assignment))
         self._tasks[task] = assignment
         task.add_done_callback(self._landed)
@@ -288,7 +290,7 @@ class Scheduler:
         run, batch, worker = assignment.run, assignment.batch, assignment.worker
         failure: VoicedError | None = None
         try:
-            took_s = await assignment.relay(self._owner.progressed)
+            took_s = await assignment.relay()
             self._pace.learn(_pace_key(run, worker), batch.end - batch.first, run.chars(batch), took_s)
         except TimeoutError:
             limit_s = assignment.deadline_s

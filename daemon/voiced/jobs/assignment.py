@@ -12,7 +12,7 @@ from voiced.jobs.job import segment_seed
 from voiced.jobs.run import Batch, Run, Spoken
 from voiced.workers.link import Fields
 from voiced.workers.process import WorkerProcess
-from voiced.workers.tasks import Task
+from voiced.workers.tasks import Frame, Task
 from voiced_ipc.errors import InternalError, JobCancelled, VoicedError
 from voiced_ipc.messages import Subtitles
 
@@ -71,23 +71,30 @@ class Assignment:
         self._prompt: Fields | None = None
         self._task: Task | None = None
         self._refusal: VoicedError | OSError | None = None
+        self._on_segment: Callable[[Run], None] = lambda run: None
+        self._is_heard = True
+        """Somebody waits for what comes."""
+        self._fault: Exception | None = None
+        """What was wrong with a frame."""
         self._began_s: float | None = None
         self._limit: asyncio.Timeout | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Send it to the worker; why that could not be done is raised by `relay`."""
-        try:
-            self._check_rate()
-            self._task = self.worker.give(self._request(), on_turn=self._begin)
-        except (VoicedError, OSError) as error:
-            self._refusal = error
-
-    async def relay(self, on_segment: Callable[[Run], None]) -> float:
-        """Pass on to the run what the worker makes; return how many seconds it took from its turn on.
+    def start(self, on_segment: Callable[[Run], None]) -> None:
+        """Send it to the worker; why that could not be done is raised by `relay`.
 
         Args:
             on_segment: Called with the run after each segment.
+        """
+        self._on_segment = on_segment
+        try:
+            self._check_rate()
+            self._task = self.worker.give(self._request(), on_turn=self._begin, on_frame=self._hear)
+        except (VoicedError, OSError) as error:
+            self._refusal = error
+
+    async def relay(self) -> float:
+        """Pass on to the run what the worker makes; return how many seconds it took from its turn on.
 
         Raises:
             TimeoutError: If it took longer than its deadline.
@@ -103,9 +110,13 @@ class Assignment:
                 contextlib.aclosing(self.worker.frames(self._task)) as frames,
             ):
                 self._watch_time()
-                async for fields, payload in frames:
-                    self._take(fields, payload, on_segment)
+                async for fields, _ in frames:
+                    if self._fault is not None:
+                        raise self._fault
+                    if fields["type"] == "cancelled":
+                        raise JobCancelled("the worker was told to stop")
         finally:
+            self._is_heard = False
             self._limit = None
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -113,6 +124,7 @@ class Assignment:
 
     def leave(self) -> None:
         """Nobody waits for it any more."""
+        self._is_heard = False
         if self._task is not None:
             self.worker.cancel(self._task)
 
@@ -140,18 +152,27 @@ class Assignment:
 
     # -- what comes back ------------------------------------------------------------------------------
 
-    def _take(self, fields: Fields, payload: bytes, on_segment: Callable[[Run], None]) -> None:
+    def _hear(self, frame: Frame) -> None:
+        """Take a frame the moment it comes: somebody may be listening. What goes wrong is raised by `relay`."""
+        if not self._is_heard or self._fault is not None:
+            return
+        try:
+            self._take(*frame)
+        except Exception as error:  # noqa: BLE001 - `relay` raises it; here it would end the worker's link
+            assert self._task is not None
+            self._fault = error
+            self._task.frames.put_nowait(frame)
+
+    def _take(self, fields: Fields, payload: bytes) -> None:
         run, worker = self.run, self.worker
         kind: Any = fields["type"]
         if kind == "audio":
             run.take_audio(_index(fields), payload, worker.run_as)
         elif kind == "spoken":
             run.take_spoken(_index(fields), _spoken(fields, payload), worker.sample_rate_hz)
-            on_segment(run)
+            self._on_segment(run)
         elif kind == "prompt" and self._prompt is not None and self._prompts is not None:
             self._prompts.told(run.job.job_id, self._prompt, fields)
-        elif kind == "cancelled":
-            raise JobCancelled("the worker was told to stop")
 
     # -- what is asked --------------------------------------------------------------------------------
 

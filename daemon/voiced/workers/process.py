@@ -232,7 +232,12 @@ class WorkerProcess(asyncio.Protocol):
     # -- work -----------------------------------------------------------------------------------------
 
     def give(
-        self, fields: Fields, payload: bytes = b"", *, on_turn: Callable[[], None] = lambda: None
+        self,
+        fields: Fields,
+        payload: bytes = b"",
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+        on_frame: Callable[[Frame], None] | None = None,
     ) -> Task:
         """Send it a task; its slot is taken at once.
 
@@ -240,6 +245,8 @@ class WorkerProcess(asyncio.Protocol):
             fields: Of the task's frame.
             payload: Of the task's frame.
             on_turn: Called when the child begins with it, which may be now.
+            on_frame: Called with each frame but the last the moment it comes; must not raise. None = `frames` has
+                them all.
 
         Raises:
             WorkerDismissed: If it was told to go.
@@ -247,7 +254,7 @@ class WorkerProcess(asyncio.Protocol):
         """
         if self.state is WorkerState.GONE:
             raise self._lost()
-        task = self.tasks.add(on_turn)
+        task = self.tasks.add(on_turn, on_frame)
         self._send({**fields, "task": task.number}, payload)
         return task
 

@@ -16,13 +16,19 @@ ENDS_TASK = frozenset(("done", "failed", "cancelled", "prepared", "finished"))
 
 
 class Task:
-    """One task; its frames wait in a queue for whoever gave it, None after the last of a child that ended."""
+    """One task; its frames wait in a queue for whoever gave it, None after the last of a child that ended.
 
-    __slots__ = ("begun_at", "cancelled_at", "frames", "number", "on_turn")
+    Who has no time to wait for his turn of the loop takes what comes before the end himself, at once.
+    """
 
-    def __init__(self, number: int, on_turn: Callable[[], None]) -> None:
+    __slots__ = ("begun_at", "cancelled_at", "frames", "number", "on_frame", "on_turn")
+
+    def __init__(
+        self, number: int, on_turn: Callable[[], None], on_frame: Callable[[Frame], None] | None
+    ) -> None:
         self.number = number
         self.on_turn = on_turn
+        self.on_frame = on_frame
         self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self.begun_at: float | None = None
         self.cancelled_at: float | None = None
@@ -52,9 +58,14 @@ class Tasks:
     def __contains__(self, task: Task) -> bool:
         return task.number in self._tasks
 
-    def add(self, on_turn: Callable[[], None]) -> Task:
-        """Return a new task; `on_turn` is called when the child begins with it, which may be now."""
-        task = self._tasks[self._next] = Task(self._next, on_turn)
+    def add(self, on_turn: Callable[[], None], on_frame: Callable[[Frame], None] | None = None) -> Task:
+        """Return a new task.
+
+        Args:
+            on_turn: Called when the child begins with it, which may be now.
+            on_frame: Called with each frame but the last, in place of its queue.
+        """
+        task = self._tasks[self._next] = Task(self._next, on_turn, on_frame)
         self._next += 1
         self._begin()
         return task
@@ -62,14 +73,18 @@ class Tasks:
     def take(self, number: int, frame: Frame) -> bool:
         """Hand a frame to its task; return whether it ended it."""
         task = self._tasks.get(number)
-        if task is not None:
+        is_end = frame[0]["type"] in ENDS_TASK
+        if task is None:
+            return is_end
+        if is_end or task.on_frame is None:
             task.frames.put_nowait(frame)
-        if frame[0]["type"] not in ENDS_TASK:
-            return False
-        if task is not None:
+        else:
+            task.on_frame(frame)
+        if is_end:
+            task.on_frame = None
             del self._tasks[number]
             self._begin()
-        return True
+        return is_end
 
     def cancel(self, task: Task) -> bool:
         """Note that a task is told to stop; return whether it has to be told."""
@@ -91,6 +106,7 @@ class Tasks:
     def lose(self) -> None:
         """The child is gone."""
         for task in self._tasks.values():
+            task.on_frame = None
             task.frames.put_nowait(None)
         self._tasks.clear()
 
