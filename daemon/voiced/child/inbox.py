@@ -3,7 +3,7 @@
 import select
 from collections import deque
 
-from voiced.child.lifeline import rss_bytes
+from voiced.memory import rss_bytes
 from voiced.workers.link import ChildLink, Fields
 from voiced_ipc.errors import JobCancelled
 

@@ -4,7 +4,6 @@ Called first thing by every program of `voiced.child`, on its main thread; impor
 afford. End of file on the link tells the same story everywhere; this is for a child that is not reading.
 """
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -44,15 +43,3 @@ def die_with(parent_pid: int) -> None:
     if hasattr(os, "getppid") and os.getppid() != parent_pid:
         # Between the start and the line above the parent ended: the signal will never come.
         os._exit(0)
-
-
-def rss_bytes() -> int:
-    """Return the memory of this process that is resident; on macOS its peak, which needs no permission."""
-    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    try:
-        import resource  # needed here alone
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

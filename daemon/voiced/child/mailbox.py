@@ -7,8 +7,8 @@ import sys
 import threading
 from typing import Any, NamedTuple
 
-from voiced.child.lifeline import rss_bytes
 from voiced.engines.base import SegmentRequest
+from voiced.memory import rss_bytes
 from voiced.workers.link import ChildLink, Fields, LinkError
 
 logger = logging.getLogger(__name__)

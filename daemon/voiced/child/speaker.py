@@ -15,7 +15,7 @@ from typing import Any
 import msgpack
 
 from voiced.child.fork import Fork
-from voiced.child.lifeline import bind_to_parent, rss_bytes
+from voiced.child.lifeline import bind_to_parent
 from voiced.child.utterance import SPEECH_FAILED, Piece, Utterance, end_frame, rehearse, speak
 from voiced.engines.espeak import (
     Espeak,
@@ -24,6 +24,7 @@ from voiced.engines.espeak import (
     speech_of,
 )
 from voiced.engines.espeak_voices import EspeakVoice, default_voice, find_voice
+from voiced.memory import rss_bytes
 from voiced.workers.link import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Fields, FrameReader, pack
 
 _SPARES = 2

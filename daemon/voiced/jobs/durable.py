@@ -20,6 +20,7 @@ from voiced.jobs.sinks import FileSink
 from voiced.jobs.sources import put_away
 from voiced.jobs.spool import FileText, PartFile, discard
 from voiced.jobs.store import Store
+from voiced.memory import trim_memory
 from voiced.scheduler import Scheduler
 from voiced.segments import Plan, read_plan
 from voiced.timeline import TimelineFile
@@ -35,6 +36,9 @@ from voiced_ipc.errors import (
 from voiced_ipc.messages import JobState, Subtitles
 
 logger = logging.getLogger(__name__)
+
+_LARGE_BYTES = 64 << 20
+"""Sound of a job after which memory is given back: the C library keeps half of what was in flight, up to 50 MB."""
 
 DISK_RETRY_S = 3.0
 """Pause before what the disk refused is tried again."""
@@ -182,6 +186,8 @@ class DurableJobs:
 
     def _spawn_finish(self, job: Job, run: Run | None = None) -> None:
         """Have the file of a job made; `run` is None where it was taken up again when all was spoken."""
+        if job.progress.data_bytes > _LARGE_BYTES:
+            trim_memory()  # its audio went through; an encoder needs memory now
         self._background.spawn(self._finish(job, self.endings.begin(job.job_id, run).work, run))
 
     async def _finish(self, job: Job, work: Cancellable, run: Run | None) -> None:

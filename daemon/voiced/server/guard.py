@@ -11,15 +11,14 @@ A unix socket carries a gigabyte in a second, so a look four times in a second w
 quiet, work is what brings the next look forward: who sends much makes libzmq's thread work.
 """
 
-import ctypes
 import logging
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import zmq
 
+from voiced.memory import rss_bytes, trim_memory
 from voiced.server.channel import Channel
 from voiced.server.effort import Effort
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_IS_LINUX = sys.platform.startswith("linux")
 PEER_SHARE = 4
 """Peers may take one descriptor in so many, all sockets together."""
 REFUSE_S = 1.0
@@ -223,26 +221,3 @@ class Guard:
         self._trim_at = self._loop.time() + _TRIM_S
         self._trim_until = self._loop.time() + _TRIM_FOR_S
         self._timer = self._loop.call_later(_ALERT_S, self._look)
-
-
-def rss_bytes() -> int:
-    """Return the resident memory of this process."""
-    if _IS_LINUX:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    return psutil_rss()
-
-
-def psutil_rss() -> int:
-    """Return the resident memory of this process where there is no /proc."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def trim_memory() -> None:
-    """Give freed memory back to the system, where the C library can."""
-    if _IS_LINUX:
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

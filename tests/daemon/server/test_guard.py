@@ -13,8 +13,6 @@ from voiced.server.guard import (
     MEMORY_STEP_BYTES,
     PEER_SHARE,
     Guard,
-    psutil_rss,
-    rss_bytes,
 )
 from voiced.server.sockets import Sockets
 
@@ -279,7 +277,3 @@ def test_without_peers_nothing_is_watched() -> None:
             await until(lambda: not sockets.guard._timer)
 
     asyncio.run(main())
-
-
-def test_two_ways_to_read_the_memory_agree() -> None:
-    assert abs(rss_bytes() - psutil_rss()) < 32 << 20
