@@ -1,6 +1,7 @@
 """One socket to the daemon that notices when the daemon goes: ZeroMQ by itself would wait for ever."""
 
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class Connection:
         self._socket.sndtimeo = int(timeout_s * 1000)
         self._socket.reconnect_ivl = _RECONNECT_MS
         self._socket.reconnect_ivl_max = _RECONNECT_MAX_MS
-        monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
         assert isinstance(monitor, zmq.Socket)
         self._monitor: zmq.Socket[bytes] = monitor
         self._poller = zmq.Poller()
@@ -74,17 +75,29 @@ class Connection:
         """Return the next message; None = none came in time.
 
         Raises:
-            ConnectionLost: If the daemon went, and nothing that it said before is left.
+            ConnectionLost: If the connection went, and nothing that the daemon said before is left.
+            DaemonUnavailable: If nobody listens any more.
         """
         end = time.monotonic() + timeout_s
-        while not (ready := self._look(end - time.monotonic())) and time.monotonic() < end:
-            continue
-        if self._socket in ready:
-            return self._socket.recv_multipart()
-        if self._monitor in ready:
-            self.forget_losses()
-            raise ConnectionLost("the daemon ended, or dropped the connection, before it answered; ask again")
-        return None
+        while True:
+            ready = self._look(end - time.monotonic())
+            if self._socket in ready:
+                return self._socket.recv_multipart()
+            if self._monitor in ready:
+                self._check()
+            elif time.monotonic() >= end:
+                return None
+
+    def _check(self) -> None:
+        """Read what happened to the connection; one that is only being made again is waited for."""
+        while self._monitor.poll(0):
+            # zmq_socket_monitor(3): the first frame begins with the event, 16 bit in the machine's order.
+            event = int.from_bytes(self._monitor.recv_multipart()[0][:2], sys.byteorder)
+            if event == zmq.EVENT_DISCONNECTED:
+                self.forget_losses()
+                raise ConnectionLost("the daemon ended, or dropped the connection, before it answered; ask again")
+        # ZeroMQ would try for ever: a daemon that is just ending may have taken the last connection with it.
+        probe(self.path)
 
     def _look(self, timeout_s: float) -> dict[Any, int]:
         return dict(self._poller.poll(int(min(max(0.0, timeout_s), _LISTEN_S) * 1000)))

@@ -1,6 +1,7 @@
 """The blocking client against a small daemon's end: limits of time, strays, pages, errors."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +71,28 @@ def test_nothing_listens(folder: Path) -> None:
         with pytest.raises(DaemonUnavailable):
             next(client.events())
     assert time.monotonic() - began < 5.0
+
+
+def test_a_daemon_that_ends_while_it_is_asked_again(folder: Path) -> None:
+    """Its connection goes before its listener: the next one is never made, and nothing would tell of its loss."""
+    folder.mkdir(mode=0o700)
+    endpoint = Endpoint(folder)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(endpoint.speech))
+    listener.listen(8)
+
+    def end() -> None:
+        for _ in range(3):  # the look, the connection, and the look after its loss
+            listener.accept()[0].close()
+        listener.close()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    began = time.monotonic()
+    with Client(endpoint, timeout_s=20.0) as client, pytest.raises(DaemonUnavailable):
+        client.status()
+    assert time.monotonic() - began < 5.0
+    ending.join()
 
 
 def test_no_answer_in_time(connect: Connect) -> None:
