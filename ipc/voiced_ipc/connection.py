@@ -95,7 +95,9 @@ class Connection:
             event = int.from_bytes(self._monitor.recv_multipart()[0][:2], sys.byteorder)
             if event == zmq.EVENT_DISCONNECTED:
                 self.forget_losses()
-                raise ConnectionLost("the daemon ended, or dropped the connection, before it answered; ask again")
+                raise ConnectionLost(
+                    "the daemon ended, or dropped the connection, before it answered; ask again"
+                )
         # ZeroMQ would try for ever: a daemon that is just ending may have taken the last connection with it.
         probe(self.path)
 

@@ -97,7 +97,7 @@ class Onlooker:
 
     def _ask(self) -> None:
         with control_client(self._daemon) if self._on_control else self._daemon.client() as client:
-            while not self._is_over.wait(self._every_s):
+            while True:  # once at least, however short the attack is
                 began = time.monotonic()
                 while True:
                     try:
@@ -108,6 +108,8 @@ class Onlooker:
                         if self._is_over.is_set() or time.monotonic() - began > JOIN_S:
                             return
                 self.answered_s.append(time.monotonic() - began)
+                if self._is_over.wait(self._every_s):
+                    return
 
     def _weigh(self) -> None:
         while not self._is_over.wait(self._rss_every_s):

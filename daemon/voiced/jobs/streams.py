@@ -90,8 +90,8 @@ class Streams:
         self._scheduler.remove(run)
         sink = run.sink
         run.close()
-        assert sink is not None
-        sink.fail(error)
+        if sink is not None:  # else it has told already: its reader is gone
+            sink.fail(error)
         if run.job.state.is_final:
             return  # it was spoken, and the world was told; only the rest of the sending is lost
         run.job = run.job._replace(progress=run.progress)

@@ -5,12 +5,15 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.daemon.jobs.made import PAUSES, Reader, make_accepted, make_run
 from tests.daemon.jobs.stage import Stage, on_stage
 from tests.daemon.workers.in_memory import turns
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.intake import Planned
 from voiced.jobs.run import Run
+from voiced.jobs.sinks import Sent
 from voiced.jobs.streams import Streams
 from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
@@ -34,9 +37,14 @@ def no_collector() -> Iterator[None]:
         gc.enable()
 
 
-def begin(stage: Stage, reader: Reader) -> tuple[Streams, str]:
+def begin(stage: Stage, reader: Reader, told: list[type[m.Event]] | None = None) -> tuple[Streams, str]:
     """A stream of two segments in the queue; the stage's owner hands it on as the manager does."""
-    streams = Streams(Usual(), stage.scheduler, lambda event, **fields: None)  # type: ignore[arg-type]
+
+    def publish(event: type[m.Event], **fields: object) -> None:
+        if told is not None:
+            told.append(event)
+
+    streams = Streams(Usual(), stage.scheduler, publish)  # type: ignore[arg-type]
 
     def spoken(run: Run) -> None:
         stage.scheduler.remove(run)
@@ -73,6 +81,22 @@ def test_a_stream_that_was_spoken_is_gone_without_a_collection() -> None:
 
     with no_collector():
         on_stage(play)
+
+
+def test_a_stream_whose_reader_is_gone_ends_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def play(stage: Stage) -> None:
+        reader = Reader()
+        told: list[type[m.Event]] = []
+        streams, job_id = begin(stage, reader, told)
+        await turns()
+        reader.mood = Sent.GONE
+        await stage.answer()
+        assert streams.find(job_id) is None
+        assert told == [m.JobWasCancelled]
+        assert stage.scheduler.unfinished == 0
+
+    on_stage(play)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_stream_that_cannot_begin_gets_the_reason_alone() -> None:
