@@ -174,7 +174,8 @@ class Run:
             pcm: Its next bytes.
             where: Where and how the model runs.
         """
-        if self.is_over or self.sink is None:
+        sink = self.sink
+        if self.is_over or sink is None:
             return
         if self._progress.first_audio_ms is None:
             first_ms = (time.monotonic() - self.accepted_at) * 1000
@@ -185,23 +186,24 @@ class Run:
                 self.note(f"from segment {index + 1} on {where.device} ({where.precision}), before on {old}")
             self._progress = self._progress._replace(device=where.device, precision=where.precision)
         for piece in self.assembly.audio(index, pcm):
-            self.sink.write(piece)
+            sink.write(piece)  # its reader may be found gone, and the run be over then
 
     def take_spoken(self, index: int, spoken: Spoken, sample_rate_hz: int) -> None:
         """Take the end of a segment."""
-        if self.is_over or self.sink is None:
+        sink = self.sink
+        if self.is_over or sink is None:
             return
         self._spoken[index] = spoken
         for piece in self.assembly.spoken(index, sample_rate_hz):
-            self.sink.write(piece)
+            sink.write(piece)
         closed, self.assembly.closed = self.assembly.closed, []
         for one in closed:
             span = Span(one.start // BYTES_PER_SAMPLE, one.end // BYTES_PER_SAMPLE)
-            self.sink.place(one.segment, span, self._spoken[one.segment].heard)
+            sink.place(one.segment, span, self._spoken[one.segment].heard)
             self._count(one.segment)
             segments = one.segment + 1
             if segments % self.batch_size == 0 or segments == len(self.plan.segments):
-                self._mark(segments, one.after, sample_rate_hz)
+                self._mark(sink, segments, one.after, sample_rate_hz)
 
     def _count(self, index: int) -> None:
         spoken = self._spoken.pop(index)
@@ -216,13 +218,12 @@ class Run:
             faulty_segments=self._progress.faulty_segments + bool(spoken.faults),
         )
 
-    def _mark(self, segments: int, data_bytes: int, sample_rate_hz: int) -> None:
-        assert self.sink is not None
+    def _mark(self, sink: Sink, segments: int, data_bytes: int, sample_rate_hz: int) -> None:
         self._progress = self._progress._replace(
             segments_done=segments, data_bytes=data_bytes, sample_rate_hz=sample_rate_hz
         )
         marked = self._progress._replace(work_s=self.work_s)
-        self.sink.mark(marked, is_last=segments == len(self.plan.segments))
+        sink.mark(marked, is_last=segments == len(self.plan.segments))
 
     def close(self) -> None:
         """Let go of its text and of its sink's files."""
