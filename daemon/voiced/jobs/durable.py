@@ -68,6 +68,7 @@ class DurableJobs:
         self._store = store
         self._intake = intake
         self._finisher = finisher
+        finisher.on_left = lambda job: background.later(DISK_RETRY_S, lambda: self.sweep(job))
         self._scheduler = scheduler
         self._background = background
         self._publish = publish
@@ -333,11 +334,15 @@ class DurableJobs:
 
     async def sweep(self, job: Job) -> None:
         """Remove what a job has kept; as soon as the disk allows."""
-        folder = self._intake.folder(job.job_id)
+        folder, is_gone = self._intake.folder(job.job_id), False
+
+        def remove() -> bool:
+            discard(folder)
+            return publish.remove_part(job) and not folder.exists()
+
         with contextlib.suppress(OSError, StorageFailed):
-            await self._store.effect(lambda: publish.remove_part(job))
-        discard(folder)
-        if folder.exists():
+            is_gone = await self._store.effect(remove)
+        if not is_gone:
             self._background.later(DISK_RETRY_S, lambda: self.sweep(job))
 
 

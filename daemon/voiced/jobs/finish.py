@@ -46,6 +46,8 @@ class Finisher:
         self._encode = encode
         self._spool = spool
         self._file_mode = file_mode
+        self.on_left: Callable[[Job], None] = lambda job: None
+        """Called with a job that is done, if not all that it has kept could be removed."""
 
     async def finish(self, job: Job, work: Cancellable) -> Job:
         """Return the job when it is done and its file lies under its name.
@@ -84,8 +86,11 @@ class Finisher:
         done = done.moved(JobState.DONE, source=source)
         await self._store.update(done)
         # It is done: what cannot be removed now is no fault of it.
+        is_gone = False
         with contextlib.suppress(StorageFailed, OSError):
-            await self._store.effect(lambda: self._sweep(done))
+            is_gone = await self._store.effect(lambda: self._sweep(done))
+        if not is_gone:
+            self.on_left(done)
         return done
 
     async def _make(self, job: Job) -> Job:
@@ -130,9 +135,10 @@ class Finisher:
             logger.warning("job %s: its source stays where it is: %s", job.job_id, error)
             return job.progress.source
 
-    def _sweep(self, job: Job) -> None:
-        publish.remove_part(job)
-        discard(self._spool / job.job_id)
+    def _sweep(self, job: Job) -> bool:
+        folder = self._spool / job.job_id
+        discard(folder)
+        return publish.remove_part(job) and not folder.exists()
 
 
 def _notes(answer: Fields) -> list[str]:

@@ -146,10 +146,12 @@ def claim_of(job: Job) -> Claim:
     return Claim(job.job_id, Path(job.order.claim), Path(job.order.relative))
 
 
-def remove_part(job: Job) -> None:
-    """Remove what a job has written beside its final place."""
+def remove_part(job: Job) -> bool:
+    """Remove what a job has written beside its final place; return whether nothing of it is left."""
     shutil.rmtree(encoded_file(job), ignore_errors=True)
     subtitles = subtitles_file(job)
-    for path in (Path(job.order.part), encoded_file(job), subtitles, unfinished(subtitles)):
+    written = (Path(job.order.part), encoded_file(job), subtitles, unfinished(subtitles))
+    for path in written:
         with contextlib.suppress(OSError):
             path.unlink()
+    return not any(os.path.lexists(path) for path in written)

@@ -1,6 +1,7 @@
 """The finisher: whatever step a crash comes after, doing it again makes one file; what fails is told."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -225,6 +226,27 @@ def test_a_cancelled_job_is_not_named_and_nothing_of_it_is_made_any_more(tmp_pat
         assert (await bench.known()).progress.path == ""
 
     at_bench(tmp_path, play)
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+
+    async def play(bench: Bench) -> None:
+        bench.finisher.on_left = lambda job: left.append(job.job_id)
+        unlink = Path.unlink
+
+        def refuse(path: Path, *, missing_ok: bool = False) -> None:
+            if path.suffix == ".part":
+                raise OSError(errno.EROFS, "read-only for a moment")
+            unlink(path, missing_ok=missing_ok)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, "unlink", refuse)
+            done = await bench.finisher.finish(bench.job, Cancellable())
+        assert (done.state, left) == (JobState.DONE, [done.job_id])
+        assert Path(bench.job.order.part).exists()
+
+    at_bench(tmp_path, play, "flac")
 
 
 def test_a_folder_of_that_name_is_left_alone(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_job_without_a_source_has_nothing_to_put_away(job: Job) -> None:
 def test_what_was_written_is_removed_and_may_be_gone(job: Job) -> None:
     publish.encoded_file(job).write_text("x")
     for _ in range(2):
-        publish.remove_part(job)
+        assert publish.remove_part(job)
     assert not list(Path(job.order.part).parent.iterdir())
 
 
