@@ -18,7 +18,7 @@ from voiced.jobs.job import Job, Progress, digest_of, stamp
 from voiced.jobs.run import Run, describe_job
 from voiced.jobs.sinks import FileSink
 from voiced.jobs.sources import put_away
-from voiced.jobs.spool import FileText, PartFile, discard
+from voiced.jobs.spool import FileText, PartFile
 from voiced.jobs.store import Store
 from voiced.memory import trim_memory
 from voiced.scheduler import Scheduler
@@ -187,7 +187,7 @@ class DurableJobs:
 
     def _spawn_finish(self, job: Job, run: Run | None = None) -> None:
         """Have the file of a job made; `run` is None where it was taken up again when all was spoken."""
-        if job.progress.data_bytes > _LARGE_BYTES:
+        if run is not None and job.progress.data_bytes > _LARGE_BYTES:
             trim_memory()  # its audio went through; an encoder needs memory now
         self._background.spawn(self._finish(job, self.endings.begin(job.job_id, run).work, run))
 
@@ -212,9 +212,6 @@ class DurableJobs:
     def _done(self, job: Job) -> None:
         self.done += 1
         self._publish(m.JobFinished, job=describe_job(job))
-        self.room_made()
-        if self._intake.folder(job.job_id).exists():
-            self._background.later(DISK_RETRY_S, lambda: self.sweep(job))
 
     def fail(self, run: Run, error: VoicedError) -> None:
         """End a run that cannot go on; its spool is kept for a retry."""
@@ -334,14 +331,11 @@ class DurableJobs:
 
     async def sweep(self, job: Job) -> None:
         """Remove what a job has kept; as soon as the disk allows."""
-        folder, is_gone = self._intake.folder(job.job_id), False
-
-        def remove() -> bool:
-            discard(folder)
-            return publish.remove_part(job) and not folder.exists()
-
+        is_gone = False
         with contextlib.suppress(OSError, StorageFailed):
-            is_gone = await self._store.effect(remove)
+            is_gone = await self._store.effect(
+                lambda: publish.remove_kept(job, self._intake.folder(job.job_id))
+            )
         if not is_gone:
             self._background.later(DISK_RETRY_S, lambda: self.sweep(job))
 

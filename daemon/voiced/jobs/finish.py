@@ -17,7 +17,7 @@ from voiced.chapters import ChapterMark, chapter_marks
 from voiced.jobs import output, publish
 from voiced.jobs.cancel import Cancellable
 from voiced.jobs.job import Job
-from voiced.jobs.spool import PartFile, discard
+from voiced.jobs.spool import PartFile
 from voiced.jobs.store import Store
 from voiced.segments import read_plan
 from voiced.timeline import read_timeline
@@ -88,7 +88,7 @@ class Finisher:
         # It is done: what cannot be removed now is no fault of it.
         is_gone = False
         with contextlib.suppress(StorageFailed, OSError):
-            is_gone = await self._store.effect(lambda: self._sweep(done))
+            is_gone = await self._store.effect(lambda: publish.remove_kept(done, self._spool / done.job_id))
         if not is_gone:
             self.on_left(done)
         return done
@@ -134,11 +134,6 @@ class Finisher:
         except OSError as error:
             logger.warning("job %s: its source stays where it is: %s", job.job_id, error)
             return job.progress.source
-
-    def _sweep(self, job: Job) -> bool:
-        folder = self._spool / job.job_id
-        discard(folder)
-        return publish.remove_part(job) and not folder.exists()
 
 
 def _notes(answer: Fields) -> list[str]:

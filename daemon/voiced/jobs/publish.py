@@ -15,6 +15,7 @@ from voiced.files.atomic import fsync_folder
 from voiced.files.names import free_name, shorten, split_suffix, unfinished
 from voiced.files.place import place, rename_without_replacing
 from voiced.jobs.job import Job
+from voiced.jobs.spool import discard
 from voiced_ipc.messages import Chapters, Subtitles
 
 
@@ -155,3 +156,9 @@ def remove_part(job: Job) -> bool:
         with contextlib.suppress(OSError):
             path.unlink()
     return not any(os.path.lexists(path) for path in written)
+
+
+def remove_kept(job: Job, folder: Path) -> bool:
+    """Remove all that a job has kept, `folder` in the spool too; return whether nothing of it is left."""
+    discard(folder)
+    return remove_part(job) and not folder.exists()
