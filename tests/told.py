@@ -37,6 +37,26 @@ def told_job(job_id: str, **changes: Any) -> m.JobInfo:
     return m.JobInfo(**fields | changes)
 
 
+def told_accepted(job_id: str, **changes: Any) -> m.Accepted:
+    """Return that a small job stands."""
+    fields: dict[str, Any] = {
+        "request_id": job_id,
+        "job_id": job_id,
+        "output": m.Output.FILE,
+        "model": "tone",
+        "voice": "",
+        "language": "en",
+        "device": "cpu",
+        "precision": "fp32",
+        "sample_rate_hz": 1000,
+        "channels": 1,
+        "chars": 4,
+        "segments": 1,
+        "original_chars": 4,
+    }
+    return m.Accepted(**fields | changes)
+
+
 def told_model(**changes: Any) -> m.ModelInfo:
     """Return a loaded model."""
     fields: dict[str, Any] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ipc.router import Answer, Router
+from tests.told import told_accepted
 from voiced_ipc import Client, Endpoint, codec
 from voiced_ipc import messages as m
 from voiced_ipc.errors import (
@@ -229,25 +230,7 @@ def accept_file(request: m.Request, payload: bytes, router: Router, to: list[byt
     if request.voice == "refused":
         router.reply(to, m.ErrorReply(request_id=request.request_id, code="queue-full", message="later"))
     elif request.voice != "silent":
-        router.reply(to, accepted(request.request_id))
-
-
-def accepted(request_id: str) -> m.Accepted:
-    return m.Accepted(
-        request_id=request_id,
-        job_id=request_id,
-        output=m.Output.FILE,
-        model="tone",
-        voice="",
-        language="en",
-        device="cpu",
-        precision="",
-        sample_rate_hz=1000,
-        channels=1,
-        chars=4,
-        segments=1,
-        original_chars=4,
-    )
+        router.reply(to, told_accepted(request.request_id))
 
 
 def test_a_document_is_copied_and_named_by_its_request(connect: Connect, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.daemon.jobs.made import make_job
 from tests.ipc.router import Answer, Router
-from tests.ipc.test_client import accepted
 from tests.support import wait_for
+from tests.told import told_accepted
 from voiced.jobs.run import describe_job
 from voiced_ipc import Client
 from voiced_ipc import messages as m
@@ -48,7 +48,7 @@ class Speaker:
     def __call__(self, request: m.Request, payload: bytes, router: Router, to: list[bytes]) -> None:
         if isinstance(request, m.Synthesize):
             self._id = request.request_id
-            router.reply(to, accepted(self._id))
+            router.reply(to, told_accepted(self._id))
             router.reply(
                 to, m.Progress(request_id=self._id, job_id=self._id, segments=3, segments_done=1, audio_s=0.5)
             )
@@ -127,7 +127,7 @@ def test_a_refused_stream(connect: Connect) -> None:
 def test_an_error_in_the_midst_comes_after_the_audio_before_it(connect: Connect) -> None:
     def answer(request: m.Request, payload: bytes, router: Router, to: list[bytes]) -> None:
         job = request.request_id
-        router.reply(to, accepted(job))
+        router.reply(to, told_accepted(job))
         router.reply(to, m.AudioChunk(request_id=job, job_id=job, sequence=0), b"ab")
         router.reply(to, m.ErrorReply(request_id=job, code="engine-crashed", message="gone"))
 
@@ -153,7 +153,7 @@ def test_audio_before_accepted_is_a_protocol_error(connect: Connect) -> None:
 def test_a_daemon_that_says_nothing_more(connect: Connect) -> None:
     def answer(request: m.Request, payload: bytes, router: Router, to: list[bytes]) -> None:
         if isinstance(request, m.Synthesize):
-            router.reply(to, accepted(request.request_id))
+            router.reply(to, told_accepted(request.request_id))
 
     client, _ = connect(answer)
     with client.speak("hello", timeout_s=0.05) as stream, pytest.raises(RequestTimeout):

@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from tests.told import told_job, told_load, told_model, told_status
+from tests.told import told_accepted, told_job, told_load, told_model, told_status
 from voiced_ipc import Endpoint, codec
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
@@ -131,19 +131,13 @@ def begun(*chunks: bytes) -> Answer:
 
 def accepted(request: m.Synthesize) -> m.Accepted:
     """Return that a job stands."""
-    return m.Accepted(
-        request_id=request.request_id,
-        job_id=request.request_id,
+    return told_accepted(
+        request.request_id,
         output=request.output,
         model="espeak",
         voice="en",
-        language="en",
-        device="cpu",
-        precision="fp32",
         sample_rate_hz=RATE,
-        channels=1,
         chars=5,
-        segments=1,
         original_chars=5,
     )
 

@@ -50,25 +50,6 @@ def make_job(state: JobState = JobState.QUEUED, number: int = 1, **fields: Any) 
     return Job(make_order(**fields), state, Progress(), stamp(), number)
 
 
-def make_accepted(job_id: str) -> m.Accepted:
-    """What a peer is told of a stream."""
-    return m.Accepted(
-        request_id=job_id,
-        job_id=job_id,
-        output=Output.STREAM,
-        model="tone",
-        voice="",
-        language="en",
-        device="cpu",
-        precision="fp32",
-        sample_rate_hz=1000,
-        channels=1,
-        chars=4,
-        segments=1,
-        original_chars=4,
-    )
-
-
 class ListSink:
     """Keeps what it is given."""
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.daemon.jobs.made import Reader, make_accepted, make_job
+from tests.daemon.jobs.made import Reader, make_job
+from tests.told import told_accepted
 from voiced.jobs.run import describe_job
 from voiced.jobs.sinks import STALL_S, Sent, StreamSink
 from voiced_ipc import messages as m
 from voiced_ipc.errors import JobCancelled, StreamStalled, VoicedError
 
 RATE = 1000
-ACCEPTED = make_accepted("a" * 22)
+ACCEPTED = told_accepted("a" * 22, output=m.Output.STREAM)
 
 
 class Clock:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.daemon.jobs.made import PAUSES, Reader, make_accepted, make_run
+from tests.daemon.jobs.made import PAUSES, Reader, make_run
 from tests.daemon.jobs.stage import Stage, on_stage
 from tests.daemon.workers.in_memory import turns
+from tests.told import told_accepted
 from voiced.jobs.assembly import Pauses
 from voiced.jobs.intake import Planned
 from voiced.jobs.run import Run
@@ -59,7 +60,7 @@ def begin(stage: Stage, reader: Reader, told: list[type[m.Event]] | None = None)
     job_id = made.job.job_id
     planned = Planned(made.job.order, made.plan, made.spec, made.plan.chars)
     request = m.Synthesize(request_id=job_id, credit_bytes=1 << 20)
-    streams.begin(planned, make_accepted(job_id), request, b"abcd" * 2, reader)
+    streams.begin(planned, told_accepted(job_id, output=m.Output.STREAM), request, b"abcd" * 2, reader)
     return streams, job_id
 
 
