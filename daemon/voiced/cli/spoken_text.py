@@ -10,8 +10,6 @@ from voiced_ipc import messages as m
 
 _MAX_PIECES = 64
 """Longer texts (48 MiB) are no speech but a mistake, or a document."""
-_MAX_DOCUMENT_BYTES = 64 << 20
-"""As the daemon's `max_document_mb` is where nobody sets it."""
 _PLAIN = ("", ".txt", ".text")
 
 
@@ -58,12 +56,14 @@ def _text_in(path: Path) -> str:
 def _read_document(data: bytes, name: str) -> str:
     from tempfile import TemporaryDirectory
 
+    from voiced.config import Config
     from voiced.text.documents import read_document
 
+    most_bytes = Config().max_document_mb << 20  # as the daemon has it where nobody sets it
     with TemporaryDirectory(prefix="voiced-") as folder:  # a copy: it may be a pipe, or somebody else's file
         copy = Path(folder, "document")
         copy.write_bytes(data)
-        return read_document(copy, _MAX_DOCUMENT_BYTES, name=name).text
+        return read_document(copy, most_bytes, name=name).text
 
 
 def _decoded(data: bytes) -> str:

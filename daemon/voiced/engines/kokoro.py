@@ -163,9 +163,9 @@ class KokoroEngine(OwnVoices):
                 torch.tensor([numbers], device=loaded.device), style, float(speed)
             )
         samples: FloatArray = audio.float().reshape(-1).cpu().numpy()
-        # Every frame of the network becomes as many samples.
-        frame = len(samples) // int(frames.sum())
-        return samples, [int(count) * frame for count in frames.reshape(-1)]
+        counts: list[int] = frames.reshape(-1).tolist()  # at once: each look at a GPU waits for it
+        frame = len(samples) // sum(counts)  # every frame of the network becomes as many samples
+        return samples, [count * frame for count in counts]
 
     def _look(self, module: nn.Module, inputs: Any) -> None:
         """Before each layer: the network is left at once."""
