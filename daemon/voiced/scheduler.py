@@ -216,9 +216,8 @@ class Scheduler:
         run.learnt_s_per_char = None if learnt is None else learnt / worker.slots
         max_chars = self._pool.engine(run.spec.model).max_chars
         assignment = Assignment(run, batch, worker, deadline_s, max_chars, self._prompts)
-        assignment.start(
-            self._owner.progressed
-        )  # now, and the world is told after the worker: somebody waits for the first word
+        # Now, and the world is told after the worker: somebody waits for the first word.
+        assignment.start(self._owner.progressed)
         task = asyncio.get_running_loop().create_task(self._speak(assignment))
         self._tasks[task] = assignment
         task.add_done_callback(self._landed)

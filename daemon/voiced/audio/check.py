@@ -153,9 +153,8 @@ def _is_same_after(periods: "NDArray[np.int_]", levels: "NDArray[np.floating]") 
 def _longest_runs(flags: "NDArray[np.bool_]") -> tuple["NDArray[np.int_]", "NDArray[np.int_]"]:
     """Return the first of the longest runs of True in each row: places and lengths."""
     places = np.arange(flags.shape[1])
-    lengths = places - np.maximum.accumulate(
-        np.where(flags, -1, places), axis=1
-    )  # of the run up to each place
+    stops = np.maximum.accumulate(np.where(flags, -1, places), axis=1)  # the last False up to each place
+    lengths = places - stops
     ends = lengths.argmax(axis=1)
     longest = lengths[np.arange(len(flags)), ends]
     return ends - longest + 1, longest

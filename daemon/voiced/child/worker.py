@@ -86,7 +86,7 @@ def to_pcm16(samples: "FloatArray") -> bytes:
     peak = peak_of(samples)
     if not math.isfinite(peak):
         raise SynthesisFailed("the engine made samples that are no numbers; the segment can be tried again")
-    scaled = samples * np.float32(32767) if peak <= 1.0 else np.clip(samples, -1.0, 1.0) * np.float32(32767)
+    scaled = (samples if peak <= 1.0 else np.clip(samples, -1.0, 1.0)) * np.float32(32767)
     pcm: bytes = np.rint(scaled, out=scaled).astype("<i2").tobytes()
     return pcm
 

@@ -15,9 +15,8 @@ def steady_s() -> float:
     """Return seconds that nobody sets and that count while the computer is suspended, where the system has such."""
     if hasattr(time, "CLOCK_BOOTTIME"):  # Linux
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    if hasattr(
-        time, "CLOCK_UPTIME_RAW"
-    ):  # macOS: CLOCK_MONOTONIC goes on in a sleep, `time.monotonic` does not
+    if hasattr(time, "CLOCK_UPTIME_RAW"):
+        # macOS: CLOCK_MONOTONIC goes on in a sleep, `time.monotonic` does not.
         return time.clock_gettime(time.CLOCK_MONOTONIC)
     return time.monotonic()
 
