@@ -77,16 +77,19 @@ class Client:
 
     # -- speech ---------------------------------------------------------------------------------------
 
-    def speak(self, text: str, *, timeout_s: float | None = None, **options: Any) -> SpeechStream:
+    def speak(
+        self, text: str, *, request_id: str = "", timeout_s: float | None = None, **options: Any
+    ) -> SpeechStream:
         """Return the stream of `text`: iterate over it for PCM, leave it early to cancel.
 
         Args:
             text: What to say; at most `MAX_TEXT_BYTES` in UTF-8.
+            request_id: Of `new_id`: to know the job's id before it is asked for.
             timeout_s: Greatest wait for one message of the stream.
             options: Fields of `Synthesize`: voice, language, model, speed ...
         """
         payload = _text_payload(text)
-        request = m.Synthesize(request_id=new_id(), output=m.Output.STREAM, **options)
+        request = m.Synthesize(request_id=request_id or new_id(), output=m.Output.STREAM, **options)
         connection = self._send(request, payload)
         return SpeechStream(self, request, connection, timeout_s or self._timeout_s)
 

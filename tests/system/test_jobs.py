@@ -193,6 +193,18 @@ def test_one_job_can_be_paused(daemon: DaemonProcess) -> None:
         assert daemon.wait_job(job_id).state is JobState.DONE
 
 
+def test_what_is_accepted_while_everything_is_paused_is_told_so(daemon: DaemonProcess) -> None:
+    with daemon.client() as client:
+        client.pause()
+        job_id = client.submit_text("A file.").job_id
+        with client.speak("And a word.") as stream:
+            assert [note for note in stream.accepted.notes if "`voiced resume`" in note]
+            client.resume()
+            assert b"".join(stream)
+        assert daemon.wait_job(job_id).notes == []  # the file itself is as it was asked for
+        assert client.submit_text("Another.").notes == []
+
+
 def test_a_full_queue_refuses_at_once(home: Home) -> None:
     with running_daemon(home, "--set", "queue_limit=3") as daemon, daemon.client() as client:
         client.pause()

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,8 @@ from voiced.cli.part import Part
 from voiced.cli.speech import add_speech, speech_fields
 from voiced.cli.spoken_text import pieces_of, text_of
 from voiced.cli.text import printable
-from voiced_ipc import Client, SpeechStream
+from voiced_ipc import Client
+from voiced_ipc import messages as m
 from voiced_ipc.errors import VoicedError
 
 if TYPE_CHECKING:
@@ -76,25 +78,26 @@ class Sink(Protocol):
 
 def _speak(client: Client, pieces: list[str], fields: dict[str, Any], sink: Sink) -> None:
     """Speak pieces one after the other into one sink."""
-    rate = 0
+    rate, told = 0, set[str]()
     for piece in pieces:
-        with client.speak(piece, **fields) as stream:
-            try:
-                chunks = iter(stream)
-                with _load_shown(fields.get("model", "")):
-                    _ = stream.accepted
-                    first = list(itertools.islice(chunks, 1))  # none where there is nothing to say
-                rate = rate or stream.accepted.sample_rate_hz
-                if rate != stream.accepted.sample_rate_hz:
-                    raise CommandFailed("the sample rate changed within the text")
-                for pcm in itertools.chain(first, chunks):
-                    sink.write(rate, pcm)
-            except BaseException:
-                sink.abort()  # silence comes first
-                if not stream.is_over:
-                    _cancel(client, stream.job_id)
-                raise
-            _tell(stream)
+        job_id, stream = m.new_id(), None
+        try:
+            stream = client.speak(piece, request_id=job_id, **fields)
+            chunks = iter(stream)
+            with _load_shown(fields.get("model", "")):
+                _tell(_notes_of(stream.accepted), told)
+                first = list(itertools.islice(chunks, 1))  # none where there is nothing to say
+            rate = rate or stream.accepted.sample_rate_hz
+            if rate != stream.accepted.sample_rate_hz:
+                raise CommandFailed("the sample rate changed within the text")
+            for pcm in itertools.chain(first, chunks):
+                sink.write(rate, pcm)
+            _tell(stream.done.job.notes if stream.done is not None else [], told)
+        except BaseException:
+            sink.abort()  # silence comes first
+            if stream is None or not stream.is_over:
+                _cancel(client, job_id)
+            raise
     sink.finish()
 
 
@@ -113,16 +116,18 @@ def _cancel(client: Client, job_id: str) -> None:
         client.cancel(job_id)
 
 
-def _tell(stream: SpeechStream) -> None:
-    """Say what differs from what was asked for; the end repeats what the beginning knew."""
-    accepted, done = stream.accepted, stream.done
-    if accepted.is_truncated:
-        print(
-            f"voiced: note: cut from {accepted.original_chars} to {accepted.chars} characters",
-            file=sys.stderr,
-        )
-    for note in dict.fromkeys([*accepted.notes, *(done.job.notes if done is not None else [])]):
-        print(f"voiced: note: {printable(note)}", file=sys.stderr)
+def _notes_of(accepted: m.Accepted) -> list[str]:
+    """Return what differs from what was asked for."""
+    cut = f"cut from {accepted.original_chars} to {accepted.chars} characters"
+    return [*([cut] if accepted.is_truncated else []), *accepted.notes]
+
+
+def _tell(notes: Iterable[str], told: set[str]) -> None:
+    """Say what was not told yet: at once, for the first word may be long in coming."""
+    for note in dict.fromkeys(notes):
+        if note not in told:
+            told.add(note)
+            print(f"voiced: note: {printable(note)}", file=sys.stderr)
 
 
 class Loudspeaker:

@@ -45,6 +45,7 @@ _TELL_S = 0.25
 _ENDING_S = 1.0
 """So long the files that are being made may take at a stop."""
 PAUSED_SETTING = "is_paused"
+PAUSED_NOTE = "everything is paused, this waits too: `voiced resume` goes on"
 
 
 class _Accepting(NamedTuple):
@@ -254,7 +255,7 @@ class JobManager:
             is_truncated=original_chars > order.chars,
             tier=machine.tier,
             max_text_chars=machine.max_text_chars,
-            notes=list(notes),
+            notes=[*notes, PAUSED_NOTE] if self.scheduler.is_paused else list(notes),
         )
 
     # -- told by the scheduler ------------------------------------------------------------------------

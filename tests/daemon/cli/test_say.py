@@ -8,6 +8,7 @@ import time
 import wave
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +167,22 @@ def test_notes_are_told_once(run: Run, daemon: StandIn, user: Path) -> None:
     daemon.answers[m.Synthesize] = standin.spoken(b"\0\0", notes=("cuda is not there: cpu",))
     ran = run("say", "-o", str(user / "x.wav"), "hi")
     assert (ran.code, ran.err) == (Exit.OK, "voiced: note: cuda is not there: cpu\n")
+
+
+def test_a_note_is_told_before_the_first_word(daemon: StandIn) -> None:
+    """What is paused may stay silent for hours."""
+
+    def waits(request: m.Synthesize, payload: bytes) -> standin.Answers:
+        (accepted, audio), *_ = standin.begun()(request, payload)
+        return [(msgspec.structs.replace(accepted, notes=["everything is paused"]), audio)]
+
+    daemon.answers[m.Synthesize] = waits
+    command = [sys.executable, "-m", "voiced", "say", "-o", "/dev/null", "--format", "raw", "hi"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as saying:
+        assert saying.stderr is not None
+        assert saying.stderr.readline() == b"voiced: note: everything is paused\n"
+        saying.send_signal(signal.SIGINT)
+        assert saying.wait(10) == Exit.INTERRUPTED
 
 
 def test_where_the_text_comes_from(daemon: StandIn, voiced: Voiced, user: Path) -> None:
