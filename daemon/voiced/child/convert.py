@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voiced.child.lifeline import bind_to_parent
+from voiced.child.weight_files import check_file
+from voiced.child.weight_values import Refused, WeightValues, short
 
 if TYPE_CHECKING:
     import torch
@@ -40,10 +42,6 @@ _MAX_DEPTH = 100
 _MAX_GROWTH, _FREE_GROWTH_BYTES = 4, 64 << 20
 """Tied weights are written once for each name; what grows more is a trick with strides."""
 _MAX_VALUES_BYTES = 1 << 20
-_MAX_CONFIG_BYTES = 1 << 20
-_MAX_JSON_BYTES = 64 << 20
-"""Tokenizers have up to some 20 MB."""
-_MAX_MESSAGE_CHARS = 400
 
 # The names of safetensors' format; what torch has beyond them is no weight of ours.
 _DTYPES = {
@@ -61,10 +59,6 @@ _DTYPES = {
     "uint8": "U8",
     "bool": "BOOL",
 }
-
-
-class Refused(Exception):
-    """A file that is not installed; says why."""
 
 
 class Leaves(NamedTuple):
@@ -150,13 +144,13 @@ def _keep(name: str, value: Any, leaves: Leaves, depth: int) -> None:
     if isinstance(value, Mapping) or (isinstance(value, list | tuple) and _has_tensors(value, depth)):
         _flatten(value, f"{name}.", leaves, depth + 1)
     elif name in leaves.tensors or name in leaves.values or name == "__metadata__":
-        raise Refused(f"it holds {_short(name)!r} twice")
+        raise Refused(f"it holds {short(name)!r} twice")
     elif isinstance(value, torch.Tensor):
         leaves.tensors[name] = _plain(name, value)
     elif _is_value(value, depth):
         leaves.values[name] = value
     else:
-        raise Refused(f"{_short(name)!r} is a {type(value).__name__}, neither tensor nor plain value")
+        raise Refused(f"{short(name)!r} is a {type(value).__name__}, neither tensor nor plain value")
 
 
 def _plain(name: str, tensor: "torch.Tensor") -> "torch.Tensor":
@@ -165,7 +159,7 @@ def _plain(name: str, tensor: "torch.Tensor") -> "torch.Tensor":
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in _DTYPES or tensor.layout is not torch.strided or tensor.device.type != "cpu":
         raise Refused(
-            f"{_short(name)!r} is a tensor of kind {dtype}, {tensor.layout}, {tensor.device}: no weights"
+            f"{short(name)!r} is a tensor of kind {dtype}, {tensor.layout}, {tensor.device}: no weights"
         )
     return tensor.detach().resolve_conj().resolve_neg()
 
@@ -205,9 +199,12 @@ def write_safetensors(file: Path, leaves: Leaves, teller: Teller) -> None:
     with file.open("xb") as target:
         target.write(_header(leaves, order))
         for name in order:
-            flat = leaves.tensors[name].contiguous().reshape(-1)
-            _refuse_no_numbers(name, flat)
+            flat, values = (
+                leaves.tensors[name].contiguous().reshape(-1),
+                WeightValues(name, _kind(leaves, name)),
+            )
             for data in _pieces(flat):
+                values.look(data)
                 target.write(data)
                 teller.move(len(data))
 
@@ -223,11 +220,18 @@ def _header(leaves: Leaves, order: list[str]) -> bytes:
     for name in order:
         tensor = leaves.tensors[name]
         begin, end = end, end + tensor.numel() * tensor.element_size()
-        dtype = _DTYPES[str(tensor.dtype).removeprefix("torch.")]
-        fields[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        fields[name] = {
+            "dtype": _kind(leaves, name),
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
     header = json.dumps(fields, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header
+
+
+def _kind(leaves: Leaves, name: str) -> str:
+    return _DTYPES[str(leaves.tensors[name].dtype).removeprefix("torch.")]
 
 
 def _pieces(flat: "torch.Tensor") -> Iterator[bytes]:
@@ -235,65 +239,6 @@ def _pieces(flat: "torch.Tensor") -> Iterator[bytes]:
 
     for start in range(0, len(flat), _CHUNK_VALUES):
         yield flat[start : start + _CHUNK_VALUES].view(torch.uint8).numpy().tobytes()
-
-
-def _refuse_no_numbers(name: str, flat: "torch.Tensor") -> None:
-    """Refuse NaN, and infinity but in a mask, which is made of 0 and minus infinity."""
-    import torch
-
-    if not (flat.is_floating_point() or flat.is_complex()):
-        return
-    is_finite = True
-    is_mask = True
-    for start in range(0, len(flat), _CHUNK_VALUES):
-        piece = flat[start : start + _CHUNK_VALUES]
-        piece = piece.float() if piece.element_size() == 1 else piece
-        is_finite = is_finite and bool(torch.isfinite(piece).all())
-        is_mask = is_mask and not piece.is_complex() and bool(((piece == 0) | (piece == -math.inf)).all())
-        if not is_finite and not is_mask:
-            raise Refused(f"the weights {_short(name)!r} hold values that are no numbers (NaN or infinite)")
-
-
-# -- what is there already ------------------------------------------------------------------------------
-
-
-def check_file(file: Path, teller: Teller) -> None:
-    """Look at a file that an engine will read.
-
-    Raises:
-        Refused: If it is not what its name says.
-        Exception: Whatever a library makes of a damaged file.
-    """
-    suffix = file.suffix.lower()
-    size = file.stat().st_size
-    if suffix == ".safetensors":
-        _check_safetensors(file, teller)
-    elif suffix == ".json":
-        limit = _MAX_CONFIG_BYTES if file.name == "config.json" else _MAX_JSON_BYTES
-        if size > limit:
-            raise Refused(f"it has {size} bytes; at most {limit} are allowed")
-        document = json.loads(file.read_bytes())
-        if file.name == "config.json" and not isinstance(document, dict):
-            raise Refused("it is no configuration")
-    elif suffix == ".gguf":
-        with file.open("rb") as opened:
-            if opened.read(4) != b"GGUF":
-                raise Refused("it is no GGUF file")
-    elif suffix == ".onnx" and not size:
-        raise Refused("it is empty")
-
-
-def _check_safetensors(file: Path, teller: Teller) -> None:
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt", device="cpu") as opened:
-        names = list(opened.keys())
-        if not names:
-            raise Refused("it holds no tensor")
-        for name in names:
-            tensor = opened.get_tensor(name)
-            _refuse_no_numbers(name, tensor.reshape(-1))
-            teller.move(tensor.numel() * tensor.element_size())
 
 
 # -- the program ----------------------------------------------------------------------------------------
@@ -341,7 +286,7 @@ def convert(source: Path, target: Path, names: list[str], teller: Teller) -> Non
     for file in sorted(target.rglob("*")):
         if file.is_file() and file not in made:
             teller.begin("checking", file.relative_to(target).as_posix())
-            check_file(file, teller)
+            check_file(file, teller.move)
 
 
 def reason_of(error: BaseException) -> str:
@@ -349,15 +294,11 @@ def reason_of(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     found = re.search(r"(?:Unsupported|unsupported) [^\n.]*(?:\.[^\n. ][^\n.]*)*", text)
     if found is not None:
-        return f"it asks for more than weights ({_short(found[0].strip())}); such a file can run commands"
+        return f"it asks for more than weights ({short(found[0].strip())}); such a file can run commands"
     if isinstance(error, MemoryError | RecursionError):
         return f"it takes more than a file of its size may ({type(error).__name__})"
     lines = text.strip().splitlines() or [""]
-    return _short(f"{type(error).__name__}: {lines[0].split('. ')[0].rstrip('.')}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + " ..."
+    return short(f"{type(error).__name__}: {lines[0].split('. ')[0].rstrip('.')}")
 
 
 def main() -> int:
@@ -377,8 +318,11 @@ def main() -> int:
     sizes = [file.stat().st_size for file in weights]
     teller = Teller(stream, sum(sizes))
     try:
+        # Looked for before the limit on memory. Torch takes a second, and only its own files need it.
         if weights:
-            import safetensors  # noqa: F401 - looked for before the limit on memory
+            import numpy  # noqa: F401
+            import safetensors  # noqa: F401
+        if sources:
             import torch  # noqa: F401
     except ImportError as error:
         teller.tell({"lacks": str(error.name)})
