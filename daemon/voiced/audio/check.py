@@ -1,4 +1,4 @@
-"""What can be heard to be wrong with a segment: pure, on its samples and its text.
+"""What can be heard to be wrong with a segment: pure, on what it sounds like and its text.
 
 A neural model sometimes says nothing, never ends, or says one thing over and over. Nobody listens to a whole book for
 that: each segment is looked at, spoken once more with another seed where something is wrong, and reported.
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from voiced.audio.hearing import FRAME_S, Hearing
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float32]
 
 
 class Fault(Enum):
@@ -31,7 +31,6 @@ class Fault(Enum):
 
 SILENCE = 0.003
 """Greatest sample of a segment that counts as silent: -50 dB of full scale."""
-_FULL_SCALE = 0.999
 CLIPPED_FRACTION = 0.005
 """More samples at full scale than this are heard as distortion."""
 LEAST_S_PER_LETTER = 0.012
@@ -45,7 +44,6 @@ _DIGIT_LETTERS = 5
 _DENSE_LETTERS = 3
 """A character of Chinese or Japanese, or a syllable of Korean."""
 
-_FRAME_S = 0.02
 _PERIODS_S = (0.2, 3.0)
 _REPEATS = 4
 _REPEATED_FRACTION = 0.4
@@ -55,40 +53,30 @@ _SAME_DB, _VARIED_DB = 2.0, 3.0
 """Frames that differ less are the same; a stretch that varies less is a hum or a pause and repeats nothing."""
 
 
-def faults_of(
-    samples: "FloatArray", sample_rate_hz: int, text: str, *, speed: float = 1.0
-) -> tuple[Fault, ...]:
+def faults_of(hearing: Hearing, text: str, *, speed: float = 1.0) -> tuple[Fault, ...]:
     """Return what is wrong with a segment.
 
     Args:
-        samples: Shape [frames], nominal range [-1, 1]. Nothing is said of what is not finite: it cannot be heard.
-        sample_rate_hz: Of them.
+        hearing: What it sounds like. Nothing is said of what is not finite: it cannot be heard.
         text: What it says; one without a letter or digit may sound as it likes.
         speed: As asked for: 2 = twice as fast.
     """
-    letters, peak = letters_of(text), peak_of(samples)
-    if not letters or not math.isfinite(peak):
+    letters = letters_of(text)
+    if not letters or not math.isfinite(hearing.peak):
         return ()
-    if peak <= SILENCE:
+    if hearing.peak <= SILENCE:
         return (Fault.SILENT,)
     found = []
-    if peak >= _FULL_SCALE:
-        clipped = np.count_nonzero(samples >= _FULL_SCALE) + np.count_nonzero(samples <= -_FULL_SCALE)
-        if clipped > CLIPPED_FRACTION * len(samples):
-            found.append(Fault.CLIPPED)
-    seconds = len(samples) / sample_rate_hz * speed
+    if hearing.clipped_fraction > CLIPPED_FRACTION:
+        found.append(Fault.CLIPPED)
+    seconds = hearing.seconds * speed
     if letters >= _LEAST_LETTERS and seconds < letters * LEAST_S_PER_LETTER:
         found.append(Fault.SHORT)
     if seconds > letters * MOST_S_PER_LETTER + MOST_PAUSES_S * max(1.0, speed):
         found.append(Fault.LONG)
-    if repeats(energy_db(samples, sample_rate_hz)):
+    if repeats(hearing.levels_db()):
         found.append(Fault.REPEATS)
     return tuple(found)
-
-
-def peak_of(samples: "FloatArray") -> float:
-    """Return the greatest absolute value; 0 of nothing, no number where one of them is none."""
-    return max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
 
 
 def letters_of(text: str) -> int:
@@ -105,19 +93,6 @@ def _letters(character: str) -> int:
     return int(kind[0] == "L")
 
 
-def energy_db(samples: "FloatArray", sample_rate_hz: int) -> "NDArray[np.floating]":
-    """Return the loudness of each 20 ms in dB, not below -60 of the loudest."""
-    size = max(1, round(sample_rate_hz * _FRAME_S))
-    whole = len(samples) // size * size
-    frames = samples[:whole].reshape(-1, size)
-    power = np.einsum("ij,ij->i", frames, frames) / size  # without an array of squares
-    loudest = float(power.max(initial=0.0))
-    if loudest <= 0:
-        return np.zeros(len(power))
-    levels: NDArray[np.floating] = 10 * np.log10(np.maximum(power / loudest, 1e-6))
-    return levels
-
-
 def repeats(levels: "NDArray[np.floating]") -> bool:
     """Return whether a stretch of a loudness track, 40 % of it or more, is one pattern four times or more.
 
@@ -125,7 +100,7 @@ def repeats(levels: "NDArray[np.floating]") -> bool:
         levels: In dB, for each 20 ms.
     """
     count = len(levels)
-    shortest, longest = (round(seconds / _FRAME_S) for seconds in _PERIODS_S)
+    shortest, longest = (round(seconds / FRAME_S) for seconds in _PERIODS_S)
     longest = min(longest, count // _REPEATS)
     block = max(1, _BLOCK // max(1, count))
     for first in range(shortest, longest + 1, block):
@@ -134,6 +109,8 @@ def repeats(levels: "NDArray[np.floating]") -> bool:
         least = np.maximum((_REPEATS - 1) * periods, _REPEATED_FRACTION * count - periods)
         # Nearly always there are not so many, wherever they stand.
         (some,) = np.nonzero(np.count_nonzero(is_same, axis=1) >= least)
+        if not len(some):
+            continue
         starts, lengths = _longest_runs(is_same[some])
         (long,) = np.nonzero(lengths >= least[some])
         for start, period in zip(starts[long], periods[some[long]], strict=True):

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from voiced.audio.check import Fault, peak_of
+from voiced.audio.check import Fault
+from voiced.audio.hearing import peak_of
 from voiced.child.lifeline import bind_to_parent
 from voiced.child.mailbox import Mailbox, Task
 from voiced.child.outlet import Outlet
@@ -72,18 +73,18 @@ def _settings(fields: Fields) -> LoadSettings:
     )
 
 
-def to_pcm16(samples: "FloatArray") -> bytes:
+def to_pcm16(samples: "FloatArray", peak: float) -> bytes:
     """Return signed 16-bit little-endian PCM.
 
     Args:
         samples: Shape [frames], float32, nominal range [-1, 1]; values outside are clipped.
+        peak: Their greatest absolute value.
 
     Raises:
         SynthesisFailed: If a value is not finite.
 
     Scale is 32767, symmetric, so that -1 and 1 are equally loud.
     """
-    peak = peak_of(samples)
     if not math.isfinite(peak):
         raise SynthesisFailed("the engine made samples that are no numbers; the segment can be tried again")
     scaled = (samples if peak <= 1.0 else np.clip(samples, -1.0, 1.0)) * np.float32(32767)
@@ -232,12 +233,13 @@ class Worker:
 
     def _speak_batch(self, task: Task, batch: tuple[SegmentRequest, ...]) -> None:
         """Speak some segments at once; a listener hears them as they are made, a file gets what was looked at."""
-        takes = {request.place: Take(request, self._rate_hz) for request in batch}
+        is_kept = not task.is_stream
+        takes = {request.place: Take(request, self._rate_hz, is_kept=is_kept) for request in batch}
         if task.is_stream:
             self._speak_aloud(task, batch, takes)
             return
         for place, chunk in self._chunks(task, batch):
-            takes[place].hear(chunk)
+            takes[place].hear(chunk, _peak(chunk))
         for take in takes.values():
             if not task.cancelled.is_set():
                 self._send_best(task, take)
@@ -248,9 +250,10 @@ class Worker:
             # Chunks come in order: the segments before this one are complete.
             while (earlier := next(iter(outlets))) != place:
                 _end_aloud(outlets.pop(earlier), takes[earlier])
-            takes[place].hear(chunk)
+            peak = _peak(chunk)
             if not isinstance(chunk, Heard):
-                outlets[place].hear(to_pcm16(chunk))
+                outlets[place].hear(to_pcm16(chunk, peak))
+            takes[place].hear(chunk, peak)
         if not task.cancelled.is_set():
             for place, outlet in outlets.items():
                 _end_aloud(outlet, takes[place])
@@ -262,14 +265,14 @@ class Worker:
         if faults and other is not None:
             second = Take(other, self._rate_hz)
             for _, chunk in self._chunks(task, (other,)):
-                second.hear(chunk)
+                second.hear(chunk, _peak(chunk))
             if task.cancelled.is_set():
                 return
             redone = faults
             if len(now := second.faults()) < len(faults):
                 best, faults = second, now
         outlet = self._outlet(task, take.request.place)
-        outlet.hear(to_pcm16(best.samples))
+        outlet.hear(to_pcm16(best.samples, best.peak))
         outlet.finish(0, [], best.heard, faults=_words(faults), redone=_words(redone))
 
     def _outlet(self, task: Task, place: int) -> Outlet:
@@ -307,6 +310,10 @@ def _parts(batch: tuple[SegmentRequest, ...], max_chars: int) -> Iterator[tuple[
     for request in batch:
         for piece in pieces_of(request.text, max_chars):
             yield (request._replace(text=piece),)
+
+
+def _peak(chunk: "FloatArray | Heard") -> float:
+    return 0.0 if isinstance(chunk, Heard) else peak_of(chunk)
 
 
 def _end_aloud(outlet: Outlet, take: Take) -> None:

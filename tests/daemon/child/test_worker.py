@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.daemon.child.helpers import Answer, Child, start_worker
 from voiced.audio.check import Fault
+from voiced.audio.hearing import peak_of
 from voiced.audio.trim import trimmed
 from voiced.child.pieces import pieces_of
 from voiced.child.take import Take
@@ -34,8 +36,12 @@ def request(text: str, **fields: Any) -> SegmentRequest:
     return SegmentRequest(0, text, "en", "tone-low", 1)._replace(**fields)
 
 
+def pcm16(samples: NDArray[np.float32]) -> bytes:
+    return to_pcm16(samples, peak_of(samples))
+
+
 def expected(text: str, **fields: Any) -> bytes:
-    return trimmed(to_pcm16(tone_samples(request(text, **fields))), SAMPLE_RATE_HZ)
+    return trimmed(pcm16(tone_samples(request(text, **fields))), SAMPLE_RATE_HZ)
 
 
 def code(answer: Answer) -> tuple[str, str]:
@@ -79,7 +85,7 @@ class TestSpeak:
         answer = child.speak(1, TEXT, TEXT, voice="tone-low", max_chars=24)
         pieces = pieces_of(TEXT, 24)
         assert len(pieces) == 2
-        whole = b"".join(to_pcm16(tone_samples(request(piece))) for piece in pieces)
+        whole = b"".join(pcm16(tone_samples(request(piece))) for piece in pieces)
         assert answer.audio == dict.fromkeys((0, 1), trimmed(whole, SAMPLE_RATE_HZ))
 
     def test_empty_segments(self, child: Child) -> None:
@@ -154,7 +160,7 @@ class TestChecks:
         assert answer.spoken[0]["faults"] == []
         again = Take(request(text), SAMPLE_RATE_HZ).other
         assert again is not None
-        assert answer.audio[0] == trimmed(to_pcm16(tone_samples(again)), SAMPLE_RATE_HZ)
+        assert answer.audio[0] == trimmed(pcm16(tone_samples(again)), SAMPLE_RATE_HZ)
 
     def test_speech_without_a_fault_is_spoken_once(self, child: Child) -> None:
         spoken = child.speak(1, LONG_TEXT, is_stream=False).spoken[0]
@@ -227,7 +233,7 @@ class TestLife:
 class TestPcm:
     def test_scale_and_clip(self) -> None:
         samples = np.array([-2, -1, -0.5, 0, 0.5, 1, 2], np.float32)
-        assert np.frombuffer(to_pcm16(samples), "<i2").tolist() == [
+        assert np.frombuffer(pcm16(samples), "<i2").tolist() == [
             -32767,
             -32767,
             -16384,
@@ -240,7 +246,7 @@ class TestPcm:
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_not_finite(self, value: float) -> None:
         with pytest.raises(SynthesisFailed):
-            to_pcm16(np.array([0, value], np.float32))
+            pcm16(np.array([0, value], np.float32))
 
 
 def test_environment_reaches_it() -> None:
