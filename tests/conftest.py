@@ -1,8 +1,10 @@
 """Fixtures for all tests: a clean environment, no leaked threads, a daemon that answers."""
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import zmq
@@ -16,6 +18,45 @@ settings.register_profile("voiced", deadline=None)
 settings.load_profile("voiced")
 
 _OURS = ("VOICED_", "DEVICE", "OMP_NUM_THREADS", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "QUANTIZATION")
+
+
+_HERE = Path(__file__).parent
+_OF_PROCESSES = (_HERE / "system", _HERE / "scorecard", _HERE / "bench", _HERE / "gpu")
+_STARTED_BY = frozenset({"child", "display", "overlay", "scribe", "shared_daemon", "voiced"})
+"""Fixtures that are processes, or what only a process reads."""
+_STARTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"})
+"""Audit events of a process that begins."""
+_started: list[str] = []
+
+
+def _note_start(event: str, _: tuple[object, ...]) -> None:
+    if event in _STARTS:
+        _started.append(event)
+
+
+sys.addaudithook(_note_start)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of folders and fixtures that are about processes."""
+    for item in items:
+        fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+        if _STARTED_BY.intersection(fixtures) or any(one in item.path.parents for one in _OF_PROCESSES):
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Count anew: a fixture of a whole module starts its process before those of the test."""
+    _started.clear()
+
+
+@pytest.fixture(autouse=True)
+def marked_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only tests that say so start processes: those without are the fast ones."""
+    yield
+    is_marked = request.node.get_closest_marker("process") is not None
+    assert is_marked or not _started, f"not marked with process, but: {', '.join(_started)}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,6 +12,9 @@ import pytest
 from tests.support import Home
 from voiced.boot import DESCRIPTORS_WANTED
 
+pytestmark = pytest.mark.process
+
+
 _PROGRAM = """
     import json, os, signal, sys
     from voiced.boot import STOP_SIGNALS, boot

@@ -40,6 +40,7 @@ def waiting(mark: Path) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
+@pytest.mark.process
 def test_the_program_runs_while_it_is_held(tmp_path: Path) -> None:
     mark = tmp_path / "awake"
     awake = Awake(waiting(mark))
@@ -56,6 +57,7 @@ def test_the_program_runs_while_it_is_held(tmp_path: Path) -> None:
     awake.release()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "command", [(sys.executable, "-c", "raise SystemExit(4)"), ("/no/such/program",), ()]
 )

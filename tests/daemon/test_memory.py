@@ -22,6 +22,7 @@ def test_two_ways_to_read_the_memory_agree() -> None:
     assert abs(rss_bytes() - psutil_rss()) < 32 << 20
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux's C library gives back on request")
 def test_what_is_freed_goes_back() -> None:
     """In a process of its own: in this one much is freed in between."""

@@ -33,6 +33,7 @@ def players(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Players:
     return made
 
 
+@pytest.mark.process
 def test_all_of_the_sound_goes_to_the_best_player(players: Players) -> None:
     players.add("aplay")
     players.add("pw-play")
@@ -45,6 +46,7 @@ def test_all_of_the_sound_goes_to_the_best_player(players: Players) -> None:
     assert f"--rate={RATE}" in players.arguments("pw-play")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_player_is_told_the_rate_and_what_comes(players: Players, program: Program) -> None:
     players.add(program.name)
@@ -55,6 +57,7 @@ def test_every_player_is_told_the_rate_and_what_comes(players: Players, program:
     assert players.heard(program.name) == b"\x01\x00"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "fails",
     [
@@ -74,6 +77,7 @@ def test_a_player_that_cannot_is_replaced_and_nothing_is_lost(players: Players, 
     assert players.heard("aplay") == SECOND
 
 
+@pytest.mark.process
 def test_when_none_can_play_each_reason_is_told(players: Players) -> None:
     players.add("pw-play", "echo 'no server' >&2; exit 1")
     players.add("aplay", "echo 'no card' >&2; exit 1")
@@ -88,6 +92,7 @@ def test_where_there_is_no_player(players: Players) -> None:
         player.write(b"\0\0")
 
 
+@pytest.mark.process
 def test_a_player_that_dies_late_is_not_begun_again(players: Players) -> None:
     players.add("aplay", "/usr/bin/head -c 100000 > $0.heard; echo 'unplugged' >&2; exit 1")
     players.add("play")
@@ -96,6 +101,7 @@ def test_a_player_that_dies_late_is_not_begun_again(players: Players) -> None:
     assert players.heard("play") == b""
 
 
+@pytest.mark.process
 def test_killing_does_not_wait_for_the_sound(players: Players) -> None:
     players.add("aplay", "exec /bin/sleep 600")
     player = Player(RATE)
@@ -107,6 +113,7 @@ def test_killing_does_not_wait_for_the_sound(players: Players) -> None:
     assert not is_alive(players.pid("aplay"))
 
 
+@pytest.mark.process
 def test_leaving_the_context_kills(players: Players) -> None:
     players.add("aplay", "exec /bin/sleep 600")
     with Player(RATE) as player:
@@ -122,6 +129,7 @@ def test_nothing_to_play_starts_no_player(players: Players) -> None:
     assert not (players.folder / "aplay.pid").exists()
 
 
+@pytest.mark.process
 def test_a_mac_plays_a_whole_file_when_nothing_better_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +158,7 @@ def test_the_order_of_choice() -> None:
     assert len(names(both, "darwin")) == len(names(both, "linux")) + 1
 
 
+@pytest.mark.process
 def test_a_program_that_cannot_be_started_is_passed_over(players: Players) -> None:
     players.add("aplay")
     (players.folder / "aplay").write_text("#!/no/such/interpreter\n")
@@ -169,6 +178,7 @@ def test_the_package_plays_without_a_program() -> None:
         assert time.monotonic() - begun > 0.2  # a quarter of a second of sound took its time
 
 
+@pytest.mark.process
 def test_a_pipe_takes_all_even_in_pieces(players: Players) -> None:
     players.add("aplay", "/bin/sleep 0.1; exec /bin/cat > $0.heard")
     sink = PipeSink(Program("aplay", "-r {rate}"), RATE)

@@ -19,6 +19,7 @@ def test_unknown_names_are_attribute_errors() -> None:
         _ = voiced_ipc.Singer
 
 
+@pytest.mark.process
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, voiced_ipc.errors, voiced_ipc.endpoint; print([*sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -54,6 +54,7 @@ def test_any_path_survives_the_quoting(path: str) -> None:
     assert arguments == [f"/{path}/x", "--wait"]
 
 
+@pytest.mark.process
 def test_the_entry_passes_the_validator(tmp_path: Path) -> None:
     if shutil.which("desktop-file-validate") is None:
         pytest.skip("desktop-file-validate is not installed")

@@ -33,6 +33,7 @@ def voiced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return script
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "darwin", reason="xdg-open is not macOS's")
 def test_a_folder_is_shown(programs: Path, tmp_path: Path) -> None:
     make_program(programs, "xdg-open", f'printf %s "$1" > "{tmp_path}/opened"')
@@ -45,6 +46,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         desktop.open_folder(tmp_path / "none")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "darwin", reason="xdg-open is not macOS's")
 def test_a_desktop_that_shows_no_folders(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +91,7 @@ def test_the_hint_names_what_to_install(programs: Path, monkeypatch: pytest.Monk
     assert desktop.clipboard_hint({"DISPLAY": ":0"}) == ""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", ["exit 1", "printf ' \\n '"])
 def test_a_clipboard_without_text(programs: Path, script: str) -> None:
     make_program(programs, "paste", script)
@@ -96,6 +99,7 @@ def test_a_clipboard_without_text(programs: Path, script: str) -> None:
         desktop.read_clipboard(["paste"])
 
 
+@pytest.mark.process
 def test_a_clipboard_that_hangs(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desktop, "CLIPBOARD_TIMEOUT_S", 0.1)
     make_program(programs, "paste", "exec sleep 60")
@@ -103,6 +107,7 @@ def test_a_clipboard_that_hangs(programs: Path, monkeypatch: pytest.MonkeyPatch)
         desktop.read_clipboard(["paste"])
 
 
+@pytest.mark.process
 def test_a_clipboard_that_is_too_long(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desktop, "MAX_CLIPBOARD_BYTES", 3)
     make_program(programs, "paste", "printf 1234")
@@ -110,6 +115,7 @@ def test_a_clipboard_that_is_too_long(programs: Path, monkeypatch: pytest.Monkey
         desktop.read_clipboard(["paste"])
 
 
+@pytest.mark.process
 def test_a_program_that_cannot_be_run(tmp_path: Path) -> None:
     with pytest.raises(DesktopError, match="cannot be run"):
         desktop.read_clipboard([str(tmp_path)])

@@ -12,6 +12,8 @@ import pytest
 from tests.tray.desktop_session import Desktop, Outcome, TrayProcess
 from tests.tray.sni_host import SniHost
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def bare() -> Iterator[dict[str, str]]:

@@ -343,6 +343,7 @@ def test_the_session_ends_it(standin: DaemonStandIn, desktop: Desktop) -> None:
     assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.process
 def test_the_end_of_the_x_server_ends_it() -> None:
     with (
         x_server() as (name, process),

@@ -71,6 +71,7 @@ def test_a_lock_is_what_its_in_file_asks(family: str) -> None:
         assert wanted[pin.name] in ("", pin.version), pin.name
 
 
+@pytest.mark.process
 def test_the_locks_are_in_the_wheel() -> None:
     wheel = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
         "wheel"

@@ -117,6 +117,7 @@ def test_a_damaged_agent_starts_nothing(damaged: bytes) -> None:
     assert launchd.started_program(damaged) == ""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("label", AGENTS)
 def test_another_implementation_reads_the_same(label: str, tmp_path: Path) -> None:
     if shutil.which("plistutil") is None:

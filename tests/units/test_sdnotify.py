@@ -34,6 +34,7 @@ print(told)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("is_abstract", [False, True])
 def test_everything_reaches_a_notify_socket(short_folder: Path, is_abstract: bool) -> None:
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -81,6 +82,7 @@ def test_a_full_manager_costs_a_second_not_the_daemon(short_folder: Path) -> Non
         notifier.close()
 
 
+@pytest.mark.process
 def test_works_without_free_descriptors(short_folder: Path) -> None:
     source = """
 import os, resource
@@ -123,6 +125,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.process
 def test_passed_sockets_are_told_apart_by_their_paths(short_folder: Path) -> None:
     paths = [short_folder / "voiced" / name for name in ("voiced.sock", "control.sock", "events.sock")]
     with NotifyHarness(python(TAKE), short_folder, listen=paths) as harness:
@@ -133,6 +136,7 @@ def test_passed_sockets_are_told_apart_by_their_paths(short_folder: Path) -> Non
     assert all(stat.S_ISSOCK(path.stat().st_mode) for path in paths)
 
 
+@pytest.mark.process
 def test_what_is_no_listening_socket_is_passed_over(short_folder: Path) -> None:
     source = """
 import os, socket
@@ -165,6 +169,7 @@ def test_sockets_of_others_are_not_taken(environ: dict[str, str]) -> None:
     assert environ == {}
 
 
+@pytest.mark.process
 def test_it_is_light() -> None:
     """Imported before READY: nothing beyond what the client and the paths need anyway."""
     source = "import os, socket, time, collections.abc, sys; old = set(sys.modules); import voiced.sdnotify; "

@@ -202,6 +202,7 @@ def test_a_start_that_fails_names_the_journal(linux: Host, notes: Notes) -> None
         service.start(linux)
 
 
+@pytest.mark.process
 def test_no_systemctl(linux: Host) -> None:
     real = service.this_host().run
     missing = linux._replace(run=lambda words, environ: real(["/nothing/systemctl"], environ))
@@ -217,6 +218,7 @@ def test_a_manager_that_hangs(linux: Host) -> None:
         service.install(PROGRAM, host=linux._replace(run=hang))
 
 
+@pytest.mark.process
 def test_the_real_run_gives_both_outputs_and_the_code() -> None:
     done = service.this_host().run(["sh", "-c", 'echo "$A"; echo two >&2; exit 3'], {"A": "one"})
     assert done == Completed(3, "one\ntwo\n")

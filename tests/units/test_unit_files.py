@@ -156,6 +156,7 @@ def test_the_exit_codes_are_the_daemons() -> None:
     assert f"SuccessExitStatus={exit_codes.EXIT_RESTART}" in lines
 
 
+@pytest.mark.process
 @pytest.mark.systemd
 @pytest.mark.parametrize("folder", ["plain", "a b", "c%n$d", "grün"])
 def test_systemd_finds_no_fault(tmp_path: Path, folder: str) -> None:
@@ -169,6 +170,7 @@ def test_systemd_finds_no_fault(tmp_path: Path, folder: str) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.process
 @pytest.mark.systemd
 def test_systemd_would_find_a_fault(tmp_path: Path) -> None:
     """The test above can fail: on a missing program, and on a misspelt key."""
@@ -180,6 +182,7 @@ def test_systemd_would_find_a_fault(tmp_path: Path) -> None:
     assert "KilMode" in analyze(tmp_path, "verify", "--man=no", str(broken)).stdout
 
 
+@pytest.mark.process
 @pytest.mark.systemd
 def test_the_score_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Printed, not gated: the score counts options that a user's manager ignores."""

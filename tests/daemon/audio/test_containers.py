@@ -118,6 +118,7 @@ def test_libsndfile_agrees_on_opus(tmp_path: Path, format_: str) -> None:
     assert (info.frames, info.samplerate, info.subtype) == (file.samples, 48_000, "OPUS")
 
 
+@pytest.mark.process
 @needs_ffmpeg
 @pytest.mark.parametrize("format_", FORMATS)
 def test_ffmpeg_agrees(tmp_path: Path, format_: str) -> None:
@@ -140,6 +141,7 @@ def cover(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.process
 @needs_ffmpeg
 @pytest.mark.parametrize("format_", _COMPRESSED)
 def test_tags_chapters_and_cover(tmp_path: Path, format_: str, cover: Path) -> None:
@@ -201,6 +203,7 @@ def test_a_cover_that_is_none_is_left_out_and_told(tmp_path: Path, format_: str)
         assert not container.streams.video
 
 
+@pytest.mark.process
 @needs_ffmpeg
 @pytest.mark.parametrize("format_", _COMPRESSED)
 def test_a_book_of_many_chapters(tmp_path: Path, format_: str) -> None:

@@ -89,6 +89,7 @@ def test_what_cannot_be_measured(sound: bytes) -> None:
     assert gain_for(told, -19).note
 
 
+@pytest.mark.process
 @needs_ffmpeg
 @pytest.mark.parametrize("rate_hz", [22_050, 24_000, 48_000])
 def test_ffmpeg_measures_the_same(tmp_path: Path, rate_hz: int) -> None:

@@ -206,6 +206,7 @@ def test_overlaps_wait_for_each_other() -> None:
     assert shown == [Cue(0, 2, "one"), Cue(2, 3, "two"), Cue(3, 3.001, "three"), Cue(3.001, 3.002, "four")]
 
 
+@pytest.mark.process
 @needs_ffmpeg
 @pytest.mark.parametrize(("write", "ending"), [(write_vtt, "vtt"), (write_srt, "srt")])
 def test_ffprobe_reads_them(tmp_path: Path, write: object, ending: str) -> None:

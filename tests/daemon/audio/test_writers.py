@@ -192,6 +192,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("format_", "longest_s"), [("flac", 1200), ("m4b", 300)])
 def test_memory_does_not_grow_with_the_length(tmp_path: Path, format_: str, longest_s: int) -> None:
     """Twenty times the sound costs no more, beside what the libraries cost once."""
@@ -211,6 +212,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, format_: str, long
     assert peaks[1] < peaks[0] * 1.1
 
 
+@pytest.mark.process
 def test_the_modules_import_no_audio_library() -> None:
     code = (
         "import sys, voiced.audio.formats, voiced.audio.wav, voiced.audio.writers;"

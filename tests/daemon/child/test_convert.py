@@ -293,6 +293,7 @@ def child(source: Path, target: Path, *names: str, before: str = "") -> tuple[in
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.process
 def test_a_file_that_takes_too_much_memory(tmp_path: Path) -> None:
     """Not archived, so that it must be read whole; and it asks for more than its size."""
     from torch import ones
@@ -305,6 +306,7 @@ def test_a_file_that_takes_too_much_memory(tmp_path: Path) -> None:
     assert "takes more than a file of its size may (MemoryError)" in told[-1]["refused"]
 
 
+@pytest.mark.process
 def test_what_it_tells(tmp_path: Path) -> None:
     from torch import ones
 
@@ -325,6 +327,7 @@ def test_what_it_tells(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "w.safetensors").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.process
 def test_it_has_no_network(tmp_path: Path) -> None:
     look = (
         "import socket\n"
@@ -346,6 +349,7 @@ def test_it_has_no_network(tmp_path: Path) -> None:
     assert "no way out" in told[-1]["refused"]
 
 
+@pytest.mark.process
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     """A number that is not its parent's: it was started by a process that is gone."""
     done = subprocess.run(
@@ -357,6 +361,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"")
 
 
+@pytest.mark.process
 def test_ctrl_c_is_its_parents_business(tmp_path: Path) -> None:
     code, told = child(
         tmp_path,
@@ -367,6 +372,7 @@ def test_ctrl_c_is_its_parents_business(tmp_path: Path) -> None:
     assert (code, told) == (0, [])
 
 
+@pytest.mark.process
 def test_it_imports_no_torch_where_there_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     look = (

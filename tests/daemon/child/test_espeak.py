@@ -14,6 +14,9 @@ from tests.daemon.child.helpers import Answer, Child, children_of, start_espeak
 from voiced.word_times import unpack_words
 from voiced.workers.link import pack
 
+pytestmark = pytest.mark.process
+
+
 ENGLISH = "The quick brown fox jumps over the lazy dog, and nobody in the village remembers why it did."
 LONG = ENGLISH * 20
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")

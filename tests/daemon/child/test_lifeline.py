@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
+
 CHILD = """
 import os, sys, signal
 from voiced.child.lifeline import bind_to_parent

@@ -279,6 +279,7 @@ def speak(child: Child, task: int, prompt: dict[str, Any] | None) -> tuple[Answe
     return child.answer(task), told
 
 
+@pytest.mark.process
 class TestWorker:
     def test_another_voice_is_heard_and_the_same_one_is_the_same(self, tmp_path: Path) -> None:
         loud, soft = prompt_fields(tmp_path, 0.5), prompt_fields(tmp_path, 0.1)

@@ -81,6 +81,7 @@ def test_other_files_that_are_refused(tmp_path: Path, name: str, data: bytes) ->
         check_file(tmp_path / name, print)
 
 
+@pytest.mark.process
 def test_progress_is_told_in_bytes_and_no_torch_is_needed(tmp_path: Path) -> None:
     """It takes a second to import, of every `voiced pull`."""
     file, size = tmp_path / "w.safetensors", 40 << 20

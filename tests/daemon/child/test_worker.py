@@ -48,6 +48,7 @@ def code(answer: Answer) -> tuple[str, str]:
     return answer.end["type"], answer.end.get("code", "")
 
 
+@pytest.mark.process
 class TestLoad:
     def test_ready(self) -> None:
         with start_worker() as child:
@@ -170,6 +171,7 @@ class TestChecks:
         assert Take(request(TEXT, description="An old man."), SAMPLE_RATE_HZ).other is None
 
 
+@pytest.mark.process
 class TestLife:
     def test_ping_and_cancel_while_speaking(self, child: Child) -> None:
         child.ask(1, "[[slow:0.02]]" + "x" * 5000)
@@ -249,6 +251,7 @@ class TestPcm:
             pcm16(np.array([0, value], np.float32))
 
 
+@pytest.mark.process
 def test_environment_reaches_it() -> None:
     with start_worker(dict(os.environ) | {"OMP_NUM_THREADS": "1"}) as child:
         assert child.load(engine="tone")["type"] == "ready"

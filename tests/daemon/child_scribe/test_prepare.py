@@ -10,6 +10,9 @@ from tests.daemon.child_scribe.support import RunningScribe, running_scribe
 from tests.daemon.text.books import Book, Section, build_epub, make_picture
 from voiced.segments import unpack_plan
 
+pytestmark = pytest.mark.process
+
+
 _TEXT = "Die Straße ist naß. Müller fährt übers Meer, und es regnet."
 _SECTION = Section("Am Meer", ("Die Straße ist naß.", "Müller fährt übers Meer, und es regnet."))
 

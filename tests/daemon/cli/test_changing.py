@@ -72,6 +72,7 @@ def test_locks(
     assert (request.device, request.for_s, request.until_pid) == (device, for_s, pid)
 
 
+@pytest.mark.process
 def test_a_lock_while_a_command_runs(daemon: StandIn) -> None:
     code = "import os, sys; print(os.getpid()); sys.exit(7)"
     process = subprocess.Popen(
@@ -111,6 +112,7 @@ def test_reload_tells_what_is_wrong_now(run: Run, daemon: StandIn) -> None:
     assert "voiced.toml: speed: 9" in ran.out
 
 
+@pytest.mark.process
 def test_stop_waits_for_the_end(run: Run, daemon: StandIn) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert process.stdin is not None

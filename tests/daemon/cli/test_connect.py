@@ -59,6 +59,7 @@ def stub(user: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str]
             os.sched_yield()
 
 
+@pytest.mark.process
 def test_it_is_started_detached(
     run: Run, user: Path, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_it_is_started_detached(
     assert int((user / "pid").read_text()) == pid  # not a second one
 
 
+@pytest.mark.process
 def test_why_it_does_not_start_is_told(run: Run, stub: Callable[[str], None]) -> None:
     stub(
         "import sys; print('noise', file=sys.stderr); sys.exit('voiced: /x is open to others: chmod 700 /x')"
@@ -84,6 +86,7 @@ def test_why_it_does_not_start_is_told(run: Run, stub: Callable[[str], None]) ->
     assert ran.err == "voiced: the daemon did not start: /x is open to others: chmod 700 /x\n"
 
 
+@pytest.mark.process
 def test_a_silent_end_is_told_too(
     run: Run, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +95,7 @@ def test_a_silent_end_is_told_too(
     assert "ended with 3" in run("voices").err
 
 
+@pytest.mark.process
 def test_a_daemon_that_never_answers(
     run: Run, user: Path, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +106,7 @@ def test_a_daemon_that_never_answers(
     assert "does not answer within 0.2 s" in ran.err
 
 
+@pytest.mark.process
 def test_of_two_started_at_once_the_loser_is_no_failure(
     run: Run, endpoint: object, user: Path, stub: Callable[[str], None]
 ) -> None:

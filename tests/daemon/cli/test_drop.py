@@ -162,6 +162,7 @@ def test_one_name_is_for_one_document(run: Run, book: Path) -> None:
     assert run("drop", "--name", "x", str(book), str(book)).code == Exit.USAGE
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_the_jobs_alone(daemon: StandIn, incoming: Path, book: Path) -> None:
     daemon.answers[m.GetJob] = lambda request, payload: [
         (m.JobReply(request_id=request.request_id, job=told_job(request.job_id)), b"")
@@ -175,6 +176,7 @@ def test_ctrl_c_leaves_the_jobs_alone(daemon: StandIn, incoming: Path, book: Pat
     assert not daemon.of(m.Cancel)
 
 
+@pytest.mark.process
 def test_ctrl_c_cancels_what_is_not_taken_yet(daemon: StandIn, incoming: Path, book: Path) -> None:
     taken = daemon.answers[m.Synthesize]
 
@@ -195,6 +197,7 @@ def test_ctrl_c_cancels_what_is_not_taken_yet(daemon: StandIn, incoming: Path, b
     assert f"the jobs go on: {first.request_id};".encode() in errors
 
 
+@pytest.mark.process
 def test_a_terminal_gets_a_bar(daemon: StandIn, incoming: Path, book: Path) -> None:
     import pty
 

@@ -103,6 +103,7 @@ def test_a_family_goes_by_the_names_of_its_models() -> None:
         assert engine.family_of(family) == family
 
 
+@pytest.mark.process
 def test_from_nothing_to_removed(box: Box, box_run: Run) -> None:
     ran = box_run("install", "f")
     assert ran.code == Exit.OK
@@ -118,12 +119,14 @@ def test_from_nothing_to_removed(box: Box, box_run: Run) -> None:
     assert box_run("remove", "f").out == "f was not installed\n"
 
 
+@pytest.mark.process
 def test_all_leaves_out_what_is_compiled(box: Box, box_run: Run) -> None:
     ran = box_run("install", "--all")
     assert "left out, for it is compiled here: slow" in ran.out
     assert box.left() == ["f"]
 
 
+@pytest.mark.process
 def test_steps_as_json(box: Box, box_run: Run) -> None:
     ran = box_run("install", "f", "--json")
     *steps, last = [json.loads(line) for line in ran.out.splitlines()]
@@ -136,6 +139,7 @@ def test_steps_as_json(box: Box, box_run: Run) -> None:
     assert not again["is_made"]
 
 
+@pytest.mark.process
 def test_an_unusable_overlay_is_told(box: Box, box_run: Run) -> None:
     box_run("install", "f")
     box.here = box.here._replace(python="3.99")
@@ -147,6 +151,7 @@ def test_an_unusable_overlay_is_told(box: Box, box_run: Run) -> None:
     )
 
 
+@pytest.mark.process
 def test_pip_that_fails_names_its_words(
     run: Run, user: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -164,6 +169,7 @@ def test_pip_that_fails_names_its_words(
     assert not Overlays(log.parent).info("piper").is_installed
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, 128 + 15)])
 def test_an_interrupted_installation_leaves_nothing(user: Path, number: int, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -121,6 +121,7 @@ def test_a_fault_of_ours_has_no_traceback_unless_asked_for(
     assert "Traceback" in run("status").err
 
 
+@pytest.mark.process
 def test_a_reader_that_goes_away_is_no_error(daemon: StandIn) -> None:
     names = "x" * 120
     jobs = [told_job(f"{n:032x}", name=names) for n in range(200)]
@@ -158,6 +159,7 @@ def test_names_are_printed_whatever_the_terminal_can_show(daemon: StandIn, voice
     assert b"\x1b" not in done.stdout
 
 
+@pytest.mark.process
 def test_status_imports_little(daemon: StandIn) -> None:
     code = (
         "import sys; from voiced.cli.dispatch import dispatch; assert dispatch(['status']) == 0;"

@@ -24,6 +24,8 @@ from voiced.paths import find_paths
 from voiced_ipc import messages as m
 from voiced_ipc.errors import ErrorCode
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def folder(user: Path) -> Path:

@@ -201,6 +201,7 @@ def test_a_licence_that_nobody_can_accept_ends_it_before_anything(
     assert not library.folder.exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("answer", "code"), [("y", Exit.OK), ("n", Exit.DATA), ("", Exit.DATA)])
 def test_a_person_is_asked(server: HubServer, library: Library, answer: str, code: Exit) -> None:
     ours, theirs = pty.openpty()
@@ -436,6 +437,7 @@ def test_without_a_hub_client_it_says_what_to_install(run: Run, monkeypatch: pyt
     assert "pip install 'voiced[models]'" in ran.err
 
 
+@pytest.mark.process
 def test_nobody_else_imports_the_hubs_client() -> None:
     code = (
         "import sys, voiced.app, voiced.daemon, voiced.workers.spawn, voiced.models.library, voiced.cli.pull\n"

@@ -140,6 +140,7 @@ def test_filters_of_voices_reach_the_daemon(run: Run, daemon: StandIn) -> None:
     assert (request.language, request.model) == ("en", "espeak")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "arguments", [["status", "--watch"], ["jobs", "--watch"], ["status", "--watch", "--json"]]
 )

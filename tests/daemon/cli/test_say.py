@@ -34,6 +34,7 @@ def players(user: Path, monkeypatch: pytest.MonkeyPatch) -> Players:
     return made
 
 
+@pytest.mark.process
 def test_it_is_heard(run: Run, daemon: StandIn, players: Players) -> None:
     players.add("aplay")
     assert run("say", "Hello", "world", "--voice", "v", "--speed", "2").code == Exit.OK
@@ -169,6 +170,7 @@ def test_notes_are_told_once(run: Run, daemon: StandIn, user: Path) -> None:
     assert (ran.code, ran.err) == (Exit.OK, "voiced: note: cuda is not there: cpu\n")
 
 
+@pytest.mark.process
 def test_a_note_is_told_before_the_first_word(daemon: StandIn) -> None:
     """What is paused may stay silent for hours."""
 
@@ -275,6 +277,7 @@ def test_no_player_is_one_clear_sentence(run: Run, daemon: StandIn, players: Pla
     assert daemon.await_request(m.Cancel).job_id == daemon.of(m.Synthesize)[0].request_id
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_is_silent_first_and_cancels(
     daemon: StandIn, players: Players, number: signal.Signals, code: int
@@ -301,6 +304,7 @@ def test_an_interruption_is_silent_first_and_cancels(
     assert was_silent[0]
 
 
+@pytest.mark.process
 def test_an_interruption_before_the_first_sound_cancels(daemon: StandIn, user: Path) -> None:
     """A text is planned, or a model loaded: the daemon has said nothing yet."""
     daemon.answers[m.Synthesize] = lambda request, payload: []
@@ -313,6 +317,7 @@ def test_an_interruption_before_the_first_sound_cancels(daemon: StandIn, user: P
     assert daemon.of(m.Cancel)[0].job_id == daemon.of(m.Synthesize)[0].request_id
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["x.wav", "x.mp3"])
 def test_an_interruption_leaves_no_file(daemon: StandIn, user: Path, name: str) -> None:
     daemon.answers[m.Synthesize] = standin.begun(AUDIO)

@@ -15,6 +15,8 @@ from tests.daemon.cli.conftest import Voiced
 from tests.daemon.cli.players import is_alive
 from voiced.cli.exits import Exit
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def temporary(user: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -228,6 +228,7 @@ def test_this_machine_can_be_read() -> None:
     assert to_info(hardware).tier in TIERS
 
 
+@pytest.mark.process
 def test_a_program_that_is_missing_fails_or_hangs_prints_nothing() -> None:
     assert run_program(("voiced-no-such-program",)) == ""
     assert run_program(("false",)) == ""

@@ -49,6 +49,7 @@ def first_load(monitor: LoadMonitor, own: list[int], *, is_ours: bool) -> LoadSa
     raise AssertionError("no load was seen")
 
 
+@pytest.mark.process
 def test_our_own_work_is_told_apart(burner: int) -> None:
     with LoadMonitor(readings()) as monitor:
         taken = first_load(monitor, [burner], is_ours=True)
@@ -59,6 +60,7 @@ def test_our_own_work_is_told_apart(burner: int) -> None:
     assert taken.other_cpu_fraction == taken.cpu_fraction > 0
 
 
+@pytest.mark.process
 def test_a_process_that_ended_counts_nothing() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
@@ -235,6 +237,7 @@ def test_this_machine_can_be_sampled() -> None:
     assert taken.nvml
 
 
+@pytest.mark.process
 def test_the_module_is_light_until_it_samples() -> None:
     code = (
         "import sys, voiced.devices.load, voiced.devices.lock, voiced.devices.selector, voiced.devices.presets\n"

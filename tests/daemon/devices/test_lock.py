@@ -115,6 +115,7 @@ def test_a_lock_with_one_bad_field_is_auto(values: dict[str, object]) -> None:
     assert lock_from_json(json.dumps(values))[0] is AUTO
 
 
+@pytest.mark.process
 def test_a_process_is_known_while_it_lives() -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:

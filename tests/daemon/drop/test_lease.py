@@ -70,6 +70,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.process
 def test_breaking_a_lease_does_not_end_the_process(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("x")

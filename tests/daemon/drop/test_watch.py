@@ -97,6 +97,7 @@ ARRIVALS = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arrive", ARRIVALS, ids=lambda arrive: arrive.__name__)
 def test_every_arrival_is_handed_over_once_and_whole(
     box: Box, tmp_path: Path, arrive: Callable[[Path, Path], None]
@@ -277,6 +278,7 @@ watcher.stop()
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify")
 def test_nothing_is_lost_when_the_kernel_queue_runs_over(tmp_path: Path) -> None:
     # Two events a file: more than the queue holds.

@@ -81,6 +81,7 @@ def mounted(box: Box) -> Iterator[Path]:
             pass
 
 
+@pytest.mark.process
 def test_a_folder_that_is_unmounted_and_mounted_again_is_watched(box: Box, mounted: Path) -> None:
     with watching(box) as watcher:
         box.write("a.txt")
@@ -101,6 +102,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+@pytest.mark.process
 def test_a_folder_of_another_device_inside_is_claimed_from_once(box: Box, tmp_path: Path) -> None:
     memory = Path("/dev/shm")
     need("devices", memory.is_dir(), "needs /dev/shm")
@@ -157,6 +159,7 @@ while True:
 """
 
 
+@pytest.mark.process
 def test_a_folder_that_is_shut_is_told_and_taken_up_when_it_is_open_again() -> None:
     """In a process without rights of its own: root may read what is shut."""
     base = Path(tempfile.mkdtemp(dir="/tmp"))

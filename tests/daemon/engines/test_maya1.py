@@ -83,6 +83,7 @@ def segments(*texts: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.process
 class TestWorker:
     def test_what_it_says_of_itself(self, child: Child) -> None:
         ready = child.answered

@@ -14,7 +14,7 @@ from tests.daemon.engines.checkpoints.piper import SAMPLE_RATE_HZ, SAMPLES_PER_I
 from tests.overlays import overlay_of
 from tests.support import need
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.process]
 
 MODEL = f"piper:{VOICE}"
 FIRST, SECOND = "Hello world.", "This is a second sentence."

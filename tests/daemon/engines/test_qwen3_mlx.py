@@ -14,6 +14,9 @@ from tests.daemon.child.helpers import Child, start_worker
 from tests.daemon.engines.test_qwen3_tts import recorded, voice_of
 from tests.overlays import overlay_of
 
+pytestmark = pytest.mark.process
+
+
 BUILD_S = 110.0
 TEXT = "Hi."
 

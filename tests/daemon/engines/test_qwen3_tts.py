@@ -156,6 +156,7 @@ def test_a_folder_is_what_its_configuration_says(
         assert child.answer(1).end["type"] == "done"
 
 
+@pytest.mark.process
 def test_without_its_packages_the_remedy_is_named(tmp_path: Path) -> None:
     with start_worker() as child:
         child.link.settimeout(60)

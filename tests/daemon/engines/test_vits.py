@@ -64,6 +64,7 @@ def spoken(engine: VitsEngine, text: str = TEXT, **fields: Any) -> Any:
     return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
 
+@pytest.mark.process
 class TestWorker:
     def test_what_it_says_of_itself(self, child: Child) -> None:
         ready = child.answered

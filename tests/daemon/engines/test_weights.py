@@ -199,6 +199,7 @@ print(memory_bytes("VmHWM") - before)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_load_takes_the_memory_of_the_weights_once(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"

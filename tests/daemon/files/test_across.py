@@ -112,6 +112,7 @@ place.place(Path(sys.argv[1]), Path(sys.argv[2]), Path("a.txt"))
 """
 
 
+@pytest.mark.process
 def test_a_copy_killed_half_way_is_made_anew_and_leaves_nothing(tmp_path: Path, elsewhere: Path) -> None:
     source = write(tmp_path / "a.txt", "text" * 100_000)
     command = [sys.executable, "-c", CUT_SHORT, str(source), str(elsewhere)]

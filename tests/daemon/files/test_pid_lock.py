@@ -37,6 +37,7 @@ def test_a_longer_pid_leaves_nothing_behind(tmp_path: Path) -> None:
     lock.release()
 
 
+@pytest.mark.process
 def test_the_kernel_lets_go_of_a_killed_holder(tmp_path: Path) -> None:
     program = "import sys,time; from pathlib import Path; from voiced.files.pid_lock import PidLock\n"
     program += "lock = PidLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"

@@ -1,11 +1,14 @@
 """The same durable request twice at once: one job, however the two meet. A real daemon."""
 
+import pytest
 import zmq
 
 from tests.support import DaemonProcess
 from voiced_ipc import codec
 from voiced_ipc import messages as m
 from voiced_ipc.messages import JobState, new_id
+
+pytestmark = pytest.mark.process
 
 
 def test_one_job_for_requests_that_meet(

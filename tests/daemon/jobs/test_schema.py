@@ -87,6 +87,7 @@ def test_an_empty_file_becomes_a_database(path: Path) -> None:
     assert jobs_in(path) == 0
 
 
+@pytest.mark.process
 def test_what_is_committed_outlasts_a_kill(path: Path) -> None:
     program = """
         import os, signal, sys

@@ -95,6 +95,7 @@ def test_code_is_never_taken(tmp_path: Path) -> None:
     assert [one.name for one in choose(spec, tmp_path)] == ["config.json"]
 
 
+@pytest.mark.process
 def test_a_cache_of_links_can_be_imported(library: Library, tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
     make_piper(blobs)
@@ -167,6 +168,7 @@ def test_a_pattern_without_stars_is_itself(name: str) -> None:
 # -- a whole install ----------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_files_are_copied_and_the_folder_stays(library: Library, tmp_path: Path) -> None:
     folder = make_piper(tmp_path / "voice")
     before = {path.name: (path.read_bytes(), path.stat().st_nlink) for path in folder.iterdir()}
@@ -191,6 +193,7 @@ def test_files_are_copied_and_the_folder_stays(library: Library, tmp_path: Path)
     assert leftovers(library) == []
 
 
+@pytest.mark.process
 def test_torch_files_become_safetensors(library: Library, tmp_path: Path) -> None:
     need_torch()
     import torch
@@ -214,6 +217,7 @@ def test_torch_files_become_safetensors(library: Library, tmp_path: Path) -> Non
     assert torch.equal(load_file(installed.folder / "voices/af.safetensors")["tensor"], torch.ones(5, 1, 4))
 
 
+@pytest.mark.process
 def test_fetched_files_are_installed_without_a_second_copy(library: Library) -> None:
     staging = make_piper(library.folder / ".pulling" / "voice")
     spec = spec_of(PIPER)
@@ -226,6 +230,7 @@ def test_fetched_files_are_installed_without_a_second_copy(library: Library) -> 
     assert leftovers(library) == [".pulling"]
 
 
+@pytest.mark.process
 def test_a_failed_install_leaves_what_was_fetched(library: Library) -> None:
     staging = make_piper(library.folder / ".pulling" / "voice", onnx=b"")
     steps = install_staged(
@@ -236,6 +241,7 @@ def test_a_failed_install_leaves_what_was_fetched(library: Library) -> None:
     assert sorted(path.name for path in staging.iterdir()) == sorted(PIPER_FILES)
 
 
+@pytest.mark.process
 def test_a_newer_one_replaces_the_older(library: Library, tmp_path: Path) -> None:
     install(library, PIPER, make_piper(tmp_path / "one"))
     installed, _ = install(library, PIPER, make_piper(tmp_path / "two", onnx=b"newer"))
@@ -260,6 +266,7 @@ def test_only_one_install_at_a_time(library: Library, tmp_path: Path) -> None:
 # -- what is refused ----------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -314,6 +321,7 @@ class Command:
         return os.system, (f"touch {self._marker}",)
 
 
+@pytest.mark.process
 def test_a_pickle_with_a_command_runs_nothing(library: Library, tmp_path: Path) -> None:
     need_torch()
     import torch
@@ -329,6 +337,7 @@ def test_a_pickle_with_a_command_runs_nothing(library: Library, tmp_path: Path) 
     assert not marker.exists()
 
 
+@pytest.mark.process
 def test_weights_that_are_no_numbers(library: Library, tmp_path: Path) -> None:
     need_torch()
     import torch
@@ -339,6 +348,7 @@ def test_weights_that_are_no_numbers(library: Library, tmp_path: Path) -> None:
     assert "'a.bad.w' hold values that are no numbers" in refusal(library, "kokoro", folder)
 
 
+@pytest.mark.process
 def test_a_truncated_checkpoint(library: Library, tmp_path: Path) -> None:
     folder = make_kokoro(tmp_path / "k")
     whole = (folder / "kokoro-v1_0.pth").read_bytes()
@@ -346,6 +356,7 @@ def test_a_truncated_checkpoint(library: Library, tmp_path: Path) -> None:
     assert "kokoro-v1_0.pth" in refusal(library, "kokoro", folder)
 
 
+@pytest.mark.process
 def test_without_torch_the_remedy_is_named(library: Library, tmp_path: Path) -> None:
     folder = make_kokoro(tmp_path / "k")
     lacking = tmp_path / "lacking"
@@ -356,6 +367,7 @@ def test_without_torch_the_remedy_is_named(library: Library, tmp_path: Path) -> 
     assert "pip install 'voiced[models]'" in message
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -389,6 +401,7 @@ def test_a_child_that_a_file_has_killed_or_taken_over(
 # -- ended early --------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_an_install_that_is_let_go_leaves_nothing(library: Library, tmp_path: Path) -> None:
     folder = make_piper(tmp_path / "voice")
     total = len(list(import_folder(library, spec_of(PIPER), folder, environment=environment())))
@@ -417,6 +430,7 @@ for number, step in enumerate(steps):
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", [0, 4, 6, 9])
 def test_an_install_that_is_killed_leaves_what_the_next_one_sweeps(
     library: Library, tmp_path: Path, step: int
@@ -445,6 +459,7 @@ except VoicedError as error:
 """
 
 
+@pytest.mark.process
 def test_a_disk_that_takes_no_more(library: Library, tmp_path: Path) -> None:
     folder = make_piper(tmp_path / "voice", onnx=b"x" * (2 << 20))
     command = [sys.executable, "-c", _LIMITED, str(library.folder), str(folder)]

@@ -245,6 +245,7 @@ publish(module.Library(folder), "two")
 _STEPS = 12
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("has_old", [False, True])
 def test_a_crash_at_any_point_leaves_the_old_or_the_new(tmp_path: Path, has_old: bool) -> None:
     ends = set()
@@ -306,6 +307,7 @@ with Library(Path(sys.argv[1])).lock():
 """
 
 
+@pytest.mark.process
 def test_two_processes_do_not_install_at_once(library: Library) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(library.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -374,6 +376,7 @@ def test_no_name_leads_out_of_the_library(name: str) -> None:
     assert folder.replace("--", ":", 1) in (name, name.replace("--", ":", 1))
 
 
+@pytest.mark.process
 def test_the_library_and_imports_know_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys, voiced.models.importing, voiced.models.library\n"

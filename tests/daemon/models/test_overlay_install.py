@@ -23,6 +23,9 @@ from voiced.models.overlay_install import install, remove, room_problem
 from voiced.models.overlay_lock import Pin, is_forbidden
 from voiced.models.overlay_pip import PipProgress, Program, for_pip, pip_command, pip_trouble
 
+pytestmark = pytest.mark.process
+
+
 PINS = (Pin("toy", "1.0", "", ("0",)), Pin("far", "2.0", "sys_platform == 'win32'", ("0",)))
 
 

@@ -213,6 +213,7 @@ def test_here_is_what_the_interpreter_is() -> None:
     assert platform.machine() in found.platform
 
 
+@pytest.mark.process
 def test_looking_imports_neither_torch_nor_pip(tmp_path: Path) -> None:
     import subprocess
     import sys

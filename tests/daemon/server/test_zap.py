@@ -70,6 +70,7 @@ def test_what_libzmq_tells_of_another_user_is_refused() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.process
 @pytest.mark.root
 def test_another_user_is_turned_away() -> None:
     need("root", os.getuid() == 0, "needs root, to become another user")

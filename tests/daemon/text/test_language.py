@@ -88,6 +88,7 @@ def test_confidence_decides_between_answer_and_default() -> None:
     assert detect_language("twelve letters", "xx", classify=lambda line: ("sv", 0.79)) == "xx"
 
 
+@pytest.mark.process
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; from voiced.text.plan import *; make_plan('Hi.', language='en', limits=Limits(9));"
@@ -99,6 +100,7 @@ def test_nothing_heavy_is_imported() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.process
 def test_without_the_model_the_default_stands_and_scripts_still_decide() -> None:
     code = (
         "import sys; sys.modules['fasttext'] = None; from voiced.text.language import detect_language as d;"

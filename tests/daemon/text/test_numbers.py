@@ -204,6 +204,7 @@ def test_the_users_word_wins() -> None:
     assert spoken_form("no number", "en", lexicon, spells_numbers=True) is None
 
 
+@pytest.mark.process
 def test_without_the_library_digits_stay_and_the_remedy_is_told() -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec;"

@@ -15,6 +15,9 @@ from voiced.workers.pool import PoolLimits
 from voiced.workers.process import WorkerLost, WorkerProcess
 from voiced_ipc.errors import EngineLoadFailed, ShuttingDown, UnknownModel
 
+pytestmark = pytest.mark.process
+
+
 DIES = "ready()\nfor fields in serve():\n    os._exit(7)"
 REFUSES = 'link.send({"type": "refused", "code": "x", "message": "no model file"})'
 

@@ -18,6 +18,9 @@ from voiced.workers.process import WorkerDismissed, WorkerProcess
 from voiced.workers.spawn import RunAs
 from voiced_ipc.errors import DeviceOutOfMemory
 
+pytestmark = pytest.mark.process
+
+
 TESTED = """
 ready()
 for fields in serve():

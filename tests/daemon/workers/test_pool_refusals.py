@@ -12,6 +12,8 @@ from voiced.models.overlay import Overlays
 from voiced.models.spec import ModelSpec
 from voiced_ipc.errors import EngineLoadFailed, ModelDamaged, ModelMissing, VoicedError
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def no_packages_needed(monkeypatch: pytest.MonkeyPatch) -> None:

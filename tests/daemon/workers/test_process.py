@@ -16,6 +16,9 @@ from voiced.workers.process import WorkerLost, WorkerProcess, WorkerState
 from voiced.workers.tasks import Frame
 from voiced_ipc.errors import DeviceOutOfMemory
 
+pytestmark = pytest.mark.process
+
+
 LIMIT_S = 10.0
 
 
