@@ -81,6 +81,7 @@ class DropFolder:
             is_watched=info.is_watched,
             is_paused=self._is_paused,
             waiting=info.waiting,
+            reading=[printable(name) for name in self._jobs.reading],
             detail=info.detail,
         )
 

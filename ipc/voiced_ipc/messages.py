@@ -288,6 +288,8 @@ class DropFolderInfo(Struct, frozen=True, kw_only=True):
     """Somebody paused it: files are seen and not taken."""
     waiting: int = 0
     """Files seen and not yet taken."""
+    reading: list[str] = []
+    """Files that were taken and are being read: they are jobs in a moment."""
     detail: str = ""
     """What is wrong and what to do; empty when all is well."""
 

@@ -105,6 +105,25 @@ def test_chapters_of_a_dropped_book_are_cancelled_and_the_book_is_kept(
     (home.drop / "voiced.toml").unlink()
 
 
+def test_a_dropped_book_is_seen_while_it_is_read(ended_daemon: DaemonProcess, tmp_path: Path) -> None:
+    """It has left the folder, and is no job yet: nobody may think that it is lost."""
+    daemon, home = ended_daemon, ended_daemon.home
+    build_epub(tmp_path / "book.epub", make_novel(sections=2, chars=400))
+    with daemon.client() as client:
+        wait_for(lambda: scribes(daemon), what="a scribe")
+        stopped = scribes(daemon)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        home.put("book.epub", (tmp_path / "book.epub").read_bytes())
+        wait_for(lambda: client.status().drop_folder.reading == ["book.epub"], what="a book that is read")
+        assert list(client.jobs()) == []
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        (job,) = daemon.wait_jobs(1)
+        assert job.state is JobState.DONE
+        assert client.status().drop_folder.reading == []
+
+
 def test_an_encoder_that_dies_fails_its_job_and_a_retry_makes_the_file_again(
     ended_daemon: DaemonProcess,
 ) -> None:

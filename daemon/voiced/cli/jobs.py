@@ -47,18 +47,18 @@ def _run_jobs(options: argparse.Namespace) -> int:
         if options.watch and options.json:
             return watch_json(lambda: {"jobs": [document(job) for job in read()]})
         if options.watch:
-            return watch(lambda: jobs_page(read()))
-        jobs = read()
-    if options.json:
-        print_json({"jobs": [document(job) for job in jobs]})
-    else:
-        print_lines(jobs_page(jobs))
+            return watch(lambda: jobs_page(read(), client.status().drop_folder.reading))
+        if options.json:
+            print_json({"jobs": [document(job) for job in read()]})
+        else:
+            print_lines(jobs_page(read(), client.status().drop_folder.reading))
     return Exit.OK
 
 
-def jobs_page(jobs: list[m.JobInfo]) -> list[str]:
-    """Return jobs as a table."""
-    return table(*job_rows(jobs)) if jobs else ["no jobs"]
+def jobs_page(jobs: list[m.JobInfo], reading: list[str]) -> list[str]:
+    """Return jobs as a table, above it the dropped files that are none yet."""
+    lines = [f"reading {printable(name)}: a job in a moment" for name in reading]
+    return [*lines, *table(*job_rows(jobs))] if jobs else lines or ["no jobs"]
 
 
 def job_rows(jobs: Iterable[m.JobInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

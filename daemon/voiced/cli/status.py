@@ -53,13 +53,14 @@ def status_page(status: m.Status, installed: str) -> list[str]:
     watched = "" if drop.is_watched else f"  (not watched: {printable(drop.detail) or 'switched off'})"
     held = "  (paused: `voiced resume --drop` goes on)" if drop.is_paused else ""
     waiting = f"  ({counted(drop.waiting, 'file')} waiting)" if drop.waiting else ""
+    reading = f"  (reading {printable(', '.join(drop.reading))})" if drop.reading else ""
     facts = [
         ("device", f"{status.device}  lock {lock_text(status.lock)}"),
         ("machine", machine_text(status.system_info)),
         ("load", load_text(status.load)),
         *((f"model {model.model}", model_text(model)) for model in status.models if shows(model)),
         ("jobs", f"{status.running} running, {status.queued} queued, {status.finished} finished"),
-        ("drop folder", printable(drop.path) + waiting + held + watched),
+        ("drop folder", printable(drop.path) + reading + waiting + held + watched),
         ("audio folder", printable(status.audio_folder)),
     ]
     if status.cache_stats.enabled:

@@ -90,6 +90,8 @@ class JobManager:
         self._dropped = DroppedTexts(self.durable, store, intake, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
         self._accepting: dict[str, _Accepting] = {}
+        self._reading: dict[str, str] = {}
+        """Names of dropped texts that are no jobs yet, by the id that they will have."""
         self._is_stopping = False
         self.on_hold: Callable[[bool], None] = lambda is_held: None
         """Called when everything is held, or goes on."""
@@ -108,6 +110,11 @@ class JobManager:
     def active(self) -> list[Run]:
         """Unfinished runs: those being finished, then the queue in its order."""
         return [*self.durable.endings.runs, *self.scheduler.runs]
+
+    @property
+    def reading(self) -> list[str]:
+        """Names of dropped texts that were taken and are being read."""
+        return [*self._reading.values()]
 
     @property
     def done(self) -> int:
@@ -205,7 +212,11 @@ class JobManager:
             await self._accepting[claim.job_id].over.wait()
         if not self._is_stopping:  # else it is found again at the next start
             with self._reserved(claim.job_id, has_place=True) as work:
-                await self._dropped.take(claim, sidecars, work)
+                self._reading[claim.job_id] = str(claim.relative)
+                try:
+                    await self._dropped.take(claim, sidecars, work)
+                finally:
+                    del self._reading[claim.job_id]
 
     @contextlib.contextmanager
     def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[Cancellable]:

@@ -15,6 +15,7 @@ from tests.daemon.cli.conftest import Run
 from tests.daemon.cli.standin import StandIn
 from tests.told import told_job
 from voiced.cli.exits import Exit
+from voiced.cli.jobs import jobs_page
 from voiced_ipc import messages as m
 
 ID = "3f2a" + "0" * 28
@@ -55,7 +56,7 @@ def test_the_status_page(run: Run, daemon: StandIn) -> None:
         jobs=[told_job(ID, name=f"{n}.txt") for n in range(13)],
         lock=m.LockInfo(device="cpu", until="2026-01-02T05:00:00Z"),
         drop_folder=m.DropFolderInfo(
-            path="/d", is_watched=False, is_paused=True, waiting=2, detail="it is gone"
+            path="/d", is_watched=False, is_paused=True, waiting=2, reading=["big.epub"], detail="it is gone"
         ),
         load=None,
         is_paused=True,
@@ -69,6 +70,7 @@ def test_the_status_page(run: Run, daemon: StandIn) -> None:
         "not watched: it is gone",
         "paused: `voiced resume --drop` goes on",
         "2 files waiting",
+        "reading big.epub",
         "not yet measured",
         "3f2a0000",
         "... and 3 more",
@@ -156,3 +158,11 @@ def test_watching_ends_quietly_with_ctrl_c(daemon: StandIn, arguments: list[str]
     assert (process.returncode, errors) == (0, b"")
     if "--json" in arguments:
         json.loads((first + out).splitlines()[0])
+
+
+def test_files_that_are_read_stand_above_the_jobs() -> None:
+    assert jobs_page([], []) == ["no jobs"]
+    assert jobs_page([], ["big.epub"]) == ["reading big.epub: a job in a moment"]
+    lines = jobs_page([told_job("1")], ["big\x1b.epub"])
+    assert lines[0] == "reading big\ufffd.epub: a job in a moment"
+    assert len(lines) == 3
