@@ -121,12 +121,12 @@ class Scheduler:
             self.wake()
 
     def remove(self, run: Run) -> None:
-        """Let a run go: it is done, failed or cancelled. Its batches are cancelled."""
+        """Let a run go: it is done, failed or cancelled. Its batches are cancelled; those of a spoken one are done."""
         run.is_over = True
         if self._runs.pop(run.job.job_id, None) is not None:
             self._order.remove(run)
         for task, assignment in self._tasks.items():
-            if assignment.run is run:
+            if assignment.run is run and not run.is_spoken:
                 task.cancel()
                 asyncio.get_running_loop().call_later(CANCEL_S, self._insist, assignment.worker)
         self.wake()
@@ -217,7 +217,7 @@ class Scheduler:
         max_chars = self._pool.engine(run.spec.model).max_chars
         assignment = Assignment(run, batch, worker, deadline_s, max_chars, self._prompts)
         # Now, and the world is told after the worker: somebody waits for the first word.
-        assignment.start(self._owner.progressed)
+        assignment.start(self._progressed)
         task = asyncio.get_running_loop().create_task(self._speak(assignment))
         self._tasks[task] = assignment
         task.add_done_callback(self._landed)
@@ -284,6 +284,15 @@ class Scheduler:
 
     # -- speak ----------------------------------------------------------------------------------------
 
+    def _progressed(self, run: Run) -> None:
+        """A segment was spoken; with the last of them the run is, though its worker has yet to say that it is done.
+
+        By then the audio may be on the disk and its file made: nobody would let go of the run.
+        """
+        self._owner.progressed(run)
+        if run.is_spoken and not run.is_over:
+            self._owner.spoken(run)
+
     async def _speak(self, assignment: Assignment) -> None:
         """Have one batch spoken; whatever happens, the run knows how it ended."""
         run, batch, worker = assignment.run, assignment.batch, assignment.worker
@@ -313,8 +322,6 @@ class Scheduler:
         run.land(batch, is_redone=failure is not None)
         if failure is not None and not run.is_over:
             self._count_failure(run, batch, failure, worker)
-        elif run.is_spoken and not run.is_over:
-            self._owner.spoken(run)
 
     def _count_failure(self, run: Run, batch: Batch, failure: VoicedError, worker: WorkerProcess) -> None:
         if isinstance(failure, DeviceOutOfMemory) and (eased := self._pool.relieve(run.spec.model, worker)):

@@ -27,6 +27,33 @@ def test_a_run_is_spoken_in_the_order_of_its_plan() -> None:
     on_stage(play)
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_run_is_spoken_with_its_last_segment_however_late_its_worker_is(is_lost: bool) -> None:
+    """What was spoken may be on the disk, and its file be made, before the worker says that it is done."""
+
+    async def play(stage: Stage) -> None:
+        run, sink = stream(1)
+        stage.scheduler.add(run)
+        await turns()
+        (asked,) = stage.asked()
+        stage.wire.speak(asked, lambda index: SOUND, ends=False)
+        assert stage.owner.done == [run.job.job_id]
+        assert stage.scheduler.unfinished == 0
+        run.close()  # its file is made
+        await turns()
+        if is_lost:
+            await stage.lose()
+        else:
+            stage.wire.done(asked)
+            await turns()
+        assert stage.scheduler.flying == 0
+        assert stage.wire.of("cancel") == []
+        assert (stage.owner.done, stage.owner.failed) == ([run.job.job_id], {})
+        assert bytes(sink.pcm) == SOUND + bytes(40)
+
+    on_stage(play)
+
+
 def test_a_worker_is_given_no_more_than_its_slots() -> None:
     async def play(stage: Stage) -> None:
         for number in range(5):

@@ -41,13 +41,18 @@ class Wire(asyncio.Transport):
         """Let the child be ready."""
         self.say({"type": "ready", "slots": slots, "sample_rate_hz": sample_rate_hz, "voices": []})
 
-    def speak(self, asked: dict[str, Any], pcm: Callable[[int], bytes]) -> None:
-        """Let the child answer a `speak` frame whole."""
+    def speak(self, asked: dict[str, Any], pcm: Callable[[int], bytes], *, ends: bool = True) -> None:
+        """Let the child answer a `speak` frame, whole where it `ends`."""
         for segment in asked["segments"]:
             place = {"task": asked["task"], "index": segment["index"]}
             sound = pcm(segment["index"])
             self.say({"type": "audio", **place}, sound)
             self.say({"type": "spoken", **place, "samples": len(sound) // 2, "words": 1, "missed": []})
+        if ends:
+            self.done(asked)
+
+    def done(self, asked: dict[str, Any]) -> None:
+        """Let the child say that it is done with a `speak` frame."""
         self.say({"type": "done", "task": asked["task"]})
 
     def end(self) -> None:
