@@ -71,15 +71,21 @@ def traced(daemon: DaemonProcess, counter: Counter) -> Iterator[Tracer]:
 
 
 def undisturbed(home: Home, errand: Errand) -> tuple[int, dict[str, str]]:
-    """Return how many points there are, and the digests of what is made."""
-    counter = Counter(home)
-    with running_daemon(home) as daemon:
-        wait_for(home.drop.exists, what="the drop folder")
-        with traced(daemon, counter):
-            errand.send(home, new_id())
-            wait_for(lambda: is_over(home, errand), RECOVERY_S, "the end of the errand")
-            count = counter.count
-    return count, take_away(home)
+    """Return how many points there are, and the digests of what is made.
+
+    Twice, and the fewer: on a busy machine what a daemon writes after its start may fall among them.
+    """
+    counts, made = [], {}
+    for _ in range(2):
+        counter = Counter(home)
+        with running_daemon(home) as daemon:
+            wait_for(home.drop.exists, what="the drop folder")
+            with traced(daemon, counter):
+                errand.send(home, new_id())
+                wait_for(lambda: is_over(home, errand), RECOVERY_S, "the end of the errand")
+                counts.append(counter.count)
+        made = take_away(home)
+    return min(counts), made
 
 
 def kill_once(daemon: DaemonProcess, errand: Errand, request_id: str, number: int) -> Call | None:
