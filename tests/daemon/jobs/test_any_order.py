@@ -16,7 +16,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.daemon.jobs.made import PAUSES, make_order, make_plan
+from tests.daemon.jobs.made import PAUSES, Reader, make_order, make_plan
 from tests.daemon.jobs.stage import SOUND, PlayedPool
 from tests.daemon.workers.in_memory import Wire, turns
 from voiced.audio.wav import WAV_HEADER_BYTES
@@ -27,16 +27,18 @@ from voiced.jobs.job import digest_of
 from voiced.jobs.manager import JobManager
 from voiced.jobs.pace import Pace
 from voiced.jobs.schema import open_database
+from voiced.jobs.sinks import Sent, StreamSink
 from voiced.jobs.store import Store
 from voiced.models.catalogue import CATALOGUE
 from voiced.models.spec import ModelSpec
 from voiced.workers.spawn import RunAs
 from voiced_ipc import messages as m
 from voiced_ipc.errors import JobCancelled, JobNotFound
-from voiced_ipc.messages import JobState, Output, Synthesize
+from voiced_ipc.messages import JobState, Lane, Output, Synthesize
 
 PAUSE = bytes(PAUSES.sentence_ms * 2)  # at 1000 Hz, which the played workers speak at
-MOST_JOBS, MOST_LOSSES, MOST_CANCELS = 4, 2, 2
+MOST_JOBS, MOST_LOSSES, MOST_CANCELS = 5, 2, 2
+CREDIT = len(SOUND)  # less than a segment with its pause: a reader has to go on granting
 
 
 class HeldStore(Store):
@@ -88,6 +90,13 @@ class PlainIntake:
     def throw_away(self, _request: Synthesize) -> None:
         """No document was handed in."""
 
+    async def plan_stream(self, request: Synthesize, payload: bytes) -> Planned:
+        count = len(payload.split())
+        order = make_order(
+            job_id=request.request_id, output=Output.STREAM, lane=Lane.INTERACTIVE, segments=count
+        )
+        return Planned(order, make_plan(count), self.spec("tone"), 4 * count)
+
     async def plan_file(self, request: Synthesize, payload: bytes) -> Planned:
         count = len(payload.split())
         folder = self.folder(request.request_id)
@@ -121,6 +130,9 @@ class Play:
         self.pool._on_change = self.manager.scheduler.wake
         self.words: dict[str, int] = {}
         self.ids: list[str] = []
+        """Of all that was asked for."""
+        self.readers: dict[str, Reader] = {}
+        """Of the streams among them."""
         self.asking: set[asyncio.Task[Any]] = set()
         self._losses = self._cancels = 0
         self._saying: dict[tuple[int, int], Iterator[tuple[dict[str, Any], bytes]]] = {}
@@ -135,12 +147,19 @@ class Play:
         found: dict[str, Callable[[], Any]] = {}
         if len(self.ids) < MOST_JOBS:
             found |= {f"submit {count}": partial(self._submit, count) for count in (1, 3)}
+            found["speak"] = partial(self._speak, 2)
         if self._at_work():
             found["frame"] = self._say
             if self._losses < MOST_LOSSES:
                 found["lose"] = self._lose
         if self.store.held:
             found["store"] = self.store.let
+        if waiting := self._waiting():
+            found["grant"] = partial(self._grant, waiting)
+            if self._cancels < MOST_CANCELS:
+                found["leave"] = partial(self._leave, waiting[0])
+        if left := self._left():
+            found["tick"] = partial(self._tick, left)
         if self.ids and self._cancels < MOST_CANCELS:
             found["cancel"] = self._cancel
         return found
@@ -150,6 +169,40 @@ class Play:
         self.ids.append(request.request_id)
         self.words[request.request_id] = count
         self._ask(self.manager.submit(request, b"word " * count))
+
+    def _speak(self, count: int) -> None:
+        request = Synthesize(request_id=m.new_id(), output=Output.STREAM, credit_bytes=CREDIT)
+        self.ids.append(request.request_id)
+        self.words[request.request_id] = count
+        reader = self.readers[request.request_id] = Reader()
+        self._ask(self.manager.stream(request, b"word " * count, reader))
+
+    def _waiting(self) -> list[str]:
+        """The streams whose readers have not heard their end."""
+        return [
+            job_id
+            for job_id, reader in self.readers.items()
+            if reader.mood is Sent.YES and reader.of(m.Accepted) and not _lasts(reader)
+        ]
+
+    def _grant(self, waiting: list[str]) -> None:
+        for job_id in waiting:
+            self.manager.streams.grant(job_id, CREDIT)
+
+    def _leave(self, job_id: str) -> None:
+        self._cancels += 1
+        self.readers[job_id].mood = Sent.GONE
+
+    def _left(self) -> list[StreamSink]:
+        """Where readers are gone, which is noticed when something is to be sent."""
+        runs = [
+            self.manager.streams.find(one) for one, reader in self.readers.items() if reader.mood is Sent.GONE
+        ]
+        return [run.sink for run in runs if run is not None and isinstance(run.sink, StreamSink)]
+
+    def _tick(self, sinks: list[StreamSink]) -> None:
+        for sink in sinks:
+            sink._tick()
 
     def _cancel(self) -> None:
         self._cancels += 1
@@ -200,7 +253,7 @@ class Play:
         for _ in range(2000):
             await turns()
             able = self.can()
-            going = [able[name] for name in ("frame", "store") if name in able]
+            going = [able[name] for name in ("frame", "store", "grant", "tick") if name in able]
             if not going:
                 return
             for act in going:
@@ -208,6 +261,11 @@ class Play:
                 if done is not None:
                     await done
         raise AssertionError(f"it does not come to an end: {list(self.can())}")
+
+
+def _lasts(reader: Reader) -> list[Any]:
+    """What ends a stream."""
+    return [*reader.of(m.Done), *reader.of(m.ErrorReply)]
 
 
 _ENDED: Iterator[tuple[dict[str, Any], bytes]] = iter(())
@@ -229,7 +287,13 @@ async def _check(play: Play, root: Path) -> None:
     assert (manager.scheduler.unfinished, manager.scheduler.flying, len(manager.durable.endings)) == (0, 0, 0)
     assert manager.room == Config().queue_limit
     files = 0
-    for job_id in play.ids:
+    for job_id, reader in play.readers.items():
+        assert manager.streams.find(job_id) is None
+        if reader.mood is Sent.YES and reader.of(m.Accepted):
+            assert len(_lasts(reader)) == 1
+        if reader.of(m.Done):
+            assert reader.audio == (SOUND + PAUSE) * play.words[job_id]
+    for job_id in [one for one in play.ids if one not in play.readers]:
         found = play.store.find(job_id)
         await play.store.let()
         job = await found
@@ -248,7 +312,7 @@ async def _check(play: Play, root: Path) -> None:
 @settings(max_examples=100)
 @given(
     slots=st.sampled_from([1, 2]),
-    steps=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from([1, 1, 12])), max_size=40),
+    steps=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.sampled_from([1, 1, 12])), max_size=40),
 )
 def test_every_job_ends_once_and_leaves_nothing(slots: int, steps: list[tuple[int, int, int]]) -> None:
     """Each step is the choice of what happens, how many turns the loop has after it, and how often it may happen."""
