@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copy
 
 from tests.support import Home
+from voiced.jobs.job import load_progress
 
 
 def below(folder: Path) -> list[Path]:
@@ -30,6 +31,13 @@ def refused(home: Home) -> list[str]:
     """Return what lies in the failed folder, with the reasons."""
     found = [path for path in below(home.paths.home / "Failed") if path.is_file()]
     return [f"{path.name}: {path.read_text(errors='replace')[:300]}" for path in found]
+
+
+def segments_in_ledger(home: Home, job_id: str) -> int:
+    """Return how many segments of a job the database of a running daemon has."""
+    with contextlib.closing(sqlite3.connect(f"file:{home.paths.database}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT progress FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    return load_progress(row[0]).segments_done if row else 0
 
 
 def ledger(home: Home) -> dict[str, int]:
