@@ -35,7 +35,7 @@ class Hearing:
         self._size = max(1, round(sample_rate_hz * FRAME_S))
         self._count = 0
         self._powers: list[NDArray[np.float32]] = []
-        """Mean square of each whole frame."""
+        """Sum of the squares of each whole frame: only their ratios count."""
         self._rest = np.zeros(0, np.float32)
         """Less than a frame."""
         self.peak = 0.0
