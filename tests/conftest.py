@@ -1,6 +1,7 @@
 """Fixtures for all tests: a clean environment, no leaked threads, a daemon that answers."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures: Sequence[str] = getattr(item, "fixturenames", ())
         if _STARTED_BY.intersection(fixtures) or any(one in item.path.parents for one in _OF_PROCESSES):
             item.add_marker(pytest.mark.process)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl+C: what a shell without job control runs in the background is deaf to it, and so are its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
