@@ -92,10 +92,3 @@ class Hearing:
             return np.zeros(len(powers), np.float32)
         levels: NDArray[np.float32] = 10 * np.log10(np.maximum(powers / loudest, 10 ** (-_RANGE_DB / 10)))
         return levels
-
-
-def heard(samples: "FloatArray", sample_rate_hz: int) -> Hearing:
-    """Return what whole samples sound like."""
-    hearing = Hearing(sample_rate_hz)
-    hearing.hear(samples, peak_of(samples))
-    return hearing

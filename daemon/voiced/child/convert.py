@@ -199,10 +199,8 @@ def write_safetensors(file: Path, leaves: Leaves, teller: Teller) -> None:
     with file.open("xb") as target:
         target.write(_header(leaves, order))
         for name in order:
-            flat, values = (
-                leaves.tensors[name].contiguous().reshape(-1),
-                WeightValues(name, _kind(leaves, name)),
-            )
+            flat = leaves.tensors[name].contiguous().reshape(-1)
+            values = WeightValues(name, _kind(leaves, name))
             for data in _pieces(flat):
                 values.look(data)
                 target.write(data)

@@ -32,8 +32,8 @@ class Take:
         self.heard: tuple[WordTime, ...] = ()
         """When its words are heard, as far as the engine told."""
 
-    def hear(self, chunk: "FloatArray | Heard", peak: float = 0.0) -> None:
-        """Take the next samples and their peak, or when words are heard."""
+    def hear(self, chunk: "FloatArray | Heard", peak: float) -> None:
+        """Take the next samples and their peak, or when words are heard, which have none."""
         if isinstance(chunk, Heard):
             self.heard += chunk.words
         elif chunk is ENDLESS:

@@ -4,11 +4,11 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from voiced.child.weight_values import Refused, WeightValues
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 16 << 20
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_JSON_BYTES = 64 << 20
 """Tokenizers have up to some 20 MB."""
@@ -40,32 +40,42 @@ def check_file(file: Path, moved: Callable[[int], None]) -> None:
         raise Refused("it is empty")
 
 
+class _Stored(NamedTuple):
+    """A tensor in a file."""
+
+    begin: int
+    end: int
+    """Its bytes, counted from the beginning of the file."""
+    name: str
+    kind: str
+
+
 def _check_safetensors(file: Path, moved: Callable[[int], None]) -> None:
-    for name, field, start in _stored(file):
-        begin, end = field["data_offsets"]
-        values = WeightValues(name, field["dtype"])
-        with file.open("rb") as opened:
-            opened.seek(start + begin)
-            for size in _sizes(end - begin):
+    tensors = _tensors(file)
+    with file.open("rb") as opened:
+        for tensor in tensors:
+            values = WeightValues(tensor.name, tensor.kind)
+            opened.seek(tensor.begin)
+            for size in _sizes(tensor.end - tensor.begin):
                 values.look(opened.read(size))
                 moved(size)
 
 
-def _stored(file: Path) -> list[tuple[str, dict[str, Any], int]]:
-    """Return name, header and begin of the data of each tensor, in the file's order."""
+def _tensors(file: Path) -> list[_Stored]:
+    """Return what a file holds, in its order."""
     from safetensors import safe_open
 
-    with safe_open(
-        file, framework="np"
-    ) as opened:  # which finds what is wrong with the header and the length
+    # The package finds what is wrong with the header and the length.
+    with safe_open(file, framework="np") as opened:
         names = set(opened.keys())
     if not names:
         raise Refused("it holds no tensor")
     with file.open("rb") as plain:
         (length,) = struct.unpack("<Q", plain.read(8))
         header = json.loads(plain.read(length))
-    rows = [(name, header[name], 8 + length) for name in names]
-    return sorted(rows, key=lambda row: row[1]["data_offsets"][0])
+    data = 8 + length
+    fields = ((name, header[name]["dtype"], *header[name]["data_offsets"]) for name in names)
+    return sorted(_Stored(data + begin, data + end, name, kind) for name, kind, begin, end in fields)
 
 
 def _sizes(total: int) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-_CHUNK_VALUES = 4 << 20
 _MAX_NAME_CHARS = 400
 
 
@@ -22,7 +21,8 @@ class FloatKind(NamedTuple):
     """Of the same width, as numpy calls it."""
     exponent: int
     """The bits that are all set in NaN and infinity, and in nothing else."""
-    has_infinity: bool = True
+    may_mask: bool = True
+    """Whether minus infinity may stand for "not this one"."""
 
 
 FLOATS = {
@@ -31,8 +31,8 @@ FLOATS = {
     "F16": FloatKind("<u2", 0x7C00),
     "BF16": FloatKind("<u2", 0x7F80),
     "F8_E5M2": FloatKind("|u1", 0x7C),
-    "F8_E4M3": FloatKind("|u1", 0x7F, has_infinity=False),  # of the kind "fn", which has but one NaN
-    "C64": FloatKind("<u4", 0x7F80_0000, has_infinity=False),  # pairs of F32; nobody masks with them
+    "F8_E4M3": FloatKind("|u1", 0x7F, may_mask=False),  # of the kind "fn", which has but one NaN
+    "C64": FloatKind("<u4", 0x7F80_0000, may_mask=False),  # pairs of F32; nobody masks with them
 }
 """By their names in safetensors."""
 OTHERS = frozenset({"I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"})
@@ -56,10 +56,10 @@ class WeightValues:
         self._name = name
         self._float = FLOATS.get(kind)
         self._is_finite = True
-        self._is_mask = self._float is not None and self._float.has_infinity
+        self._is_mask = self._float is not None and self._float.may_mask
 
     def look(self, data: bytes) -> None:
-        """Look at the next piece, of whole values.
+        """Look at the next piece, of whole values; its size in memory is needed thrice.
 
         Raises:
             Refused: At NaN, and at infinity but in a mask, which is made of 0 and minus infinity.
@@ -71,12 +71,8 @@ class WeightValues:
         bits = np.frombuffer(data, self._float.unsigned)
         exponent = bits.dtype.type(self._float.exponent)
         sign = bits.dtype.type(1 << (8 * bits.itemsize - 1))
-        for start in range(0, len(bits), _CHUNK_VALUES):
-            piece = bits[start : start + _CHUNK_VALUES]
-            self._is_finite = self._is_finite and bool((piece & exponent).max() < exponent)
-            self._is_mask = self._is_mask and bool(
-                (((piece & ~sign) == 0) | (piece == (sign | exponent))).all()
-            )
+        self._is_finite = self._is_finite and bool((bits & exponent).max(initial=0) < exponent)
+        self._is_mask = self._is_mask and bool((((bits & ~sign) == 0) | (bits == (sign | exponent))).all())
         if not self._is_finite and not self._is_mask:
             raise Refused(
                 f"the weights {short(self._name)!r} hold values that are no numbers (NaN or infinite)"

@@ -44,14 +44,17 @@ def _run_jobs(options: argparse.Namespace) -> int:
         def read() -> list[m.JobInfo]:
             return list(client.jobs(states, limit=int(options.limit)))
 
+        def page() -> list[str]:
+            return jobs_page(read(), client.status().drop_folder.reading)
+
         if options.watch and options.json:
             return watch_json(lambda: {"jobs": [document(job) for job in read()]})
         if options.watch:
-            return watch(lambda: jobs_page(read(), client.status().drop_folder.reading))
+            return watch(page)
         if options.json:
             print_json({"jobs": [document(job) for job in read()]})
         else:
-            print_lines(jobs_page(read(), client.status().drop_folder.reading))
+            print_lines(page())
     return Exit.OK
 
 

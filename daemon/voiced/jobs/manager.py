@@ -53,6 +53,8 @@ class _Accepting(NamedTuple):
 
     work: Cancellable
     over: asyncio.Event
+    dropped: str
+    """The name of a dropped text; empty = it was asked for."""
 
 
 class JobManager:
@@ -90,8 +92,6 @@ class JobManager:
         self._dropped = DroppedTexts(self.durable, store, intake, self.scheduler, self.background, publish)
         self.streams = Streams(intake, self.scheduler, publish)
         self._accepting: dict[str, _Accepting] = {}
-        self._reading: dict[str, str] = {}
-        """Names of dropped texts that are no jobs yet, by the id that they will have."""
         self._is_stopping = False
         self.on_hold: Callable[[bool], None] = lambda is_held: None
         """Called when everything is held, or goes on."""
@@ -114,7 +114,7 @@ class JobManager:
     @property
     def reading(self) -> list[str]:
         """Names of dropped texts that were taken and are being read."""
-        return [*self._reading.values()]
+        return [one.dropped for one in self._accepting.values() if one.dropped]
 
     @property
     def done(self) -> int:
@@ -211,15 +211,11 @@ class JobManager:
         while claim.job_id in self._accepting:  # a sidecar came while it was planned
             await self._accepting[claim.job_id].over.wait()
         if not self._is_stopping:  # else it is found again at the next start
-            with self._reserved(claim.job_id, has_place=True) as work:
-                self._reading[claim.job_id] = str(claim.relative)
-                try:
-                    await self._dropped.take(claim, sidecars, work)
-                finally:
-                    del self._reading[claim.job_id]
+            with self._reserved(claim.job_id, has_place=True, dropped=str(claim.relative)) as work:
+                await self._dropped.take(claim, sidecars, work)
 
     @contextlib.contextmanager
-    def _reserved(self, job_id: str, *, has_place: bool = False) -> Iterator[Cancellable]:
+    def _reserved(self, job_id: str, *, has_place: bool = False, dropped: str = "") -> Iterator[Cancellable]:
         """Keep a place in the queue while a job is planned, which a cancel ends.
 
         Whoever asks for the same id meanwhile waits.
@@ -233,7 +229,7 @@ class JobManager:
             raise InvalidRequest(f"job {job_id} is being taken in at this moment; ask again when it is")
         if not has_place:
             self._check_room()
-        accepting = self._accepting[job_id] = _Accepting(Cancellable(), asyncio.Event())
+        accepting = self._accepting[job_id] = _Accepting(Cancellable(), asyncio.Event(), dropped)
         try:
             yield accepting.work
         finally:

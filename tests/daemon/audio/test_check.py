@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.daemon.audio.heard import heard
 from voiced.audio.check import Fault, faults_of, letters_of
-from voiced.audio.hearing import heard
 
 RATE = 16_000
 TEXT = "A sentence of some forty letters, no more."

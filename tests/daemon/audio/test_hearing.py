@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from voiced.audio.hearing import Hearing, heard, peak_of
+from tests.daemon.audio.heard import heard
+from voiced.audio.hearing import Hearing, peak_of
 
 RATE = 16_000
 
